@@ -1,0 +1,1 @@
+"""The Streamlit leaderboard. Reads records; nothing of the harness needs it."""
