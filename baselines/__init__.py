@@ -1,0 +1,1 @@
+"""Reference systems to compare with, one file a system. Nothing heavy is imported until a system is built."""

@@ -1,0 +1,89 @@
+"""``storybench evaluate``: score frames made elsewhere, without drawing or copying any."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from storybench.cli.config import EvaluateConfig, compose
+from storybench.cli.flow import now, resolve_device
+from storybench.cli.table import print_json, print_runs
+from storybench.data.loading import frame_size, load_stories, text_mode
+from storybench.errors import ConfigError
+from storybench.frames import FrameStore, write_atomic
+from storybench.generation import frame_counts, seconds_per_frame
+from storybench.records.environment import benchmark_version, environment
+from storybench.records.fingerprint import FINGERPRINT_VERSION, data_hash, fingerprint
+from storybench.records.record import Coverage, DatasetInfo, ModelInfo, RunRecord
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Score a folder of frames and print its record."""
+    if "--help" in arguments:
+        print("usage: storybench evaluate frames=DIR [subset=test] [split=referential] [dataset=toonsv] [out=FILE]")
+        return 0
+    config = compose("evaluate", arguments, EvaluateConfig)
+    record = score_folder(config, "storybench " + shlex.join(["evaluate", *arguments]))
+    if config.out is not None:
+        write_atomic(Path(config.out), (record.model_dump_json(indent=2) + "\n").encode())
+    if config.format == "json":
+        print_json(record.model_dump(mode="json"))
+    else:
+        print_runs([record])
+        if config.out is not None:
+            print(f"record in {config.out}")
+    return 0
+
+
+def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
+    """Return the record of a folder of frames.
+
+    Raises:
+        DataError: If a frame is missing, broken, of the wrong kind or not expected.
+        ConfigError: If a name is unknown.
+    """
+    started = now()
+    if config.batch_size < 1:
+        raise ConfigError(f"batch_size is {config.batch_size}: expected 1 or more frames.")
+    text = text_mode(config.dataset, config.text)
+    store = FrameStore.of_folder(Path(config.frames))
+    stories = load_stories(config.dataset, config.subset, config.limit)
+    counts = frame_counts(stories)
+    store.verify(counts, frame_size(stories))
+    model = ModelInfo(name=config.name, version="1", sampler={"frames": store.digest(counts)})
+    hashed, total = data_hash(stories, text), sum(counts.values())
+    from storybench.evaluation import evaluate
+
+    device = resolve_device(config.device)
+    explicit = None if config.explicit_frames is None else FrameStore.of_folder(Path(config.explicit_frames))
+    if explicit is not None:
+        explicit.verify(counts, frame_size(stories))
+    evaluation = evaluate(stories, store, text, explicit_frames=explicit, batch_size=config.batch_size, device=device)
+    return RunRecord(
+        fingerprint=fingerprint(
+            dataset=config.dataset["name"],
+            data_hash=hashed,
+            subset=config.subset,
+            text=text,
+            model=model.model_dump(),
+            seed=0,
+        ),
+        fingerprint_version=FINGERPRINT_VERSION,
+        benchmark_version=benchmark_version(),
+        status="success",
+        model=model,
+        dataset=DatasetInfo(name=config.dataset["name"], hash=hashed, stories=len(stories), frames=total),
+        split=config.subset,
+        text=text,
+        seed=0,
+        scores=evaluation.scores,
+        details=evaluation.details,
+        coverage=Coverage(expected=total, ok=total, fraction=1.0),
+        seconds_per_frame=seconds_per_frame(store, counts),
+        batch_size=config.batch_size,
+        environment=environment(device),
+        command=command,
+        started=started,
+        ended=now(),
+    )
