@@ -1,0 +1,1 @@
+"""References across frames: who is meant, how far back, and what a guess would get."""

@@ -1,0 +1,62 @@
+"""Consistency of picture-only facts over stories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from storybench.metrics.base import Array, StoryMetric
+from storybench.metrics.functional import consistency as functional
+from storybench.metrics.record import FrameRecord
+from storybench.perception.perceiver import Vocabulary
+
+
+def detail_space(v: Vocabulary) -> functional.DetailSpace:
+    """Return the details that a perceiver with this vocabulary reads."""
+    scarves = tuple((f"scarf:{name}", v.scarf_colours) for name in v.characters)
+    props = tuple((f"prop:{name}", v.prop_colours) for name in v.props)
+    return functional.DetailSpace((*scarves, *props, ("weather", v.weathers), ("wall", v.walls)))
+
+
+class DetailConsistency(StoryMetric):
+    """Chance-corrected agreement of details between consecutive frames that show them; a constant colour earns 0."""
+
+    name = "detail_consistency"
+    bounds = (-float("inf"), 1.0)
+    chance = 0.0
+    unit = "pairs of frames"
+    citation = "docs: detail_consistency; Cohen 1960 with chance from between-story agreement"
+    missing = "no detail is visible in two frames of a story"
+
+    def __init__(self, space: functional.DetailSpace, evaluator: str = "toonsv-perceiver-v1") -> None:
+        super().__init__(evaluator)
+        self.space = space
+
+    def row(self, story: Sequence[FrameRecord]) -> Array:
+        """Return the pair counts and readings of each detail."""
+        frames = sorted(story, key=lambda r: r.frame)
+        return functional.detail_row(self.space, [r.details for r in frames], [r.reading.details for r in frames])
+
+    def statistic(self, weights: Array, rows: Array) -> Array:
+        """Return the pair-weighted mean kappa of the detail types."""
+        return functional.detail_kappa(weights, rows, self.space)
+
+    def count(self, sums: Array) -> int:
+        """Return the number of pairs."""
+        return int(sums[: len(self.space.keys)].sum())
+
+    def by_type(self) -> dict[str, dict[str, float]]:
+        """Return kappa, raw agreement and pairs of each detail type."""
+        rows = self.cluster_rows()
+        if not len(rows):
+            return {}
+        ones = np.ones((1, len(rows)))
+        kappa, pairs = functional.kappa_by_type(ones, rows, self.space)
+        _, agree, _ = functional.detail_agreement(ones, rows, self.space)
+        raw = [float(agree[0, self.space.key_type == t].sum()) for t in range(len(self.space.types))]
+        return {
+            name: {"kappa": float(kappa[0, t]), "agreement": raw[t] / float(pairs[0, t]), "pairs": float(pairs[0, t])}
+            for t, name in enumerate(self.space.types)
+            if pairs[0, t] > 0
+        }

@@ -1,0 +1,1 @@
+"""Pure functions: arrays in, number out. No files, no networks, no state."""
