@@ -1,0 +1,1 @@
+"""One honest number for a story visualization model: does it draw whom the pronoun stands for?"""

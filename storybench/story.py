@@ -1,7 +1,8 @@
 """The nouns everything in storybench speaks in.
 
-A :class:`Story` is the full, annotated truth a data set knows; a :class:`StoryPrompt` is the part of it a model may see.
-All are frozen: an adapter builds them once, nobody edits them. Pixels are loaded on demand, so a list of stories is small.
+A :class:`Story` is the full, annotated truth a data set knows; a :class:`StoryPrompt` is the part of it a model may
+see. All are frozen: an adapter builds them once, nobody edits them. Pixels are loaded on demand: a list of stories is
+small.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class FramePixels:
-    """What the true frame looks like: ``image`` RGB and ``instances`` (H, W) uint8, 0 background, k the k-th character."""
+    """The true frame: ``image`` RGB and ``instances`` (H, W) uint8, 0 for background, k for the k-th character."""
 
     image: Image.Image
     instances: np.ndarray
@@ -72,8 +73,9 @@ class FramePixels:
 class Frame:
     """One sentence and one picture of a story, fully annotated.
 
-    ``captions`` maps a text mode (``explicit``, ``referential``, ...) to its caption. ``characters`` lists every instance
-    drawn, left to right. ``details`` holds facts of the picture that no caption tells, such as ``scarf:Zara -> red``.
+    ``captions`` maps a text mode (``explicit``, ``referential``, ...) to its caption. ``characters`` lists every
+    instance drawn, left to right. ``details`` holds facts of the picture that no caption tells, such as
+    ``scarf:Zara -> red``.
     """
 
     index: int

@@ -18,9 +18,7 @@ class StoryVisualizer(Protocol):
     size and resume change nothing but floating-point rounding.
     """
 
-    def visualize(
-        self, stories: Sequence[StoryPrompt], *, seed: int
-    ) -> Iterator[tuple[str, list[Image.Image]]]:
+    def visualize(self, stories: Sequence[StoryPrompt], *, seed: int) -> Iterator[tuple[str, list[Image.Image]]]:
         """Yield ``(story id, one RGB picture a caption)`` for every story, in any order."""
         ...
 

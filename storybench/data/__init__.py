@@ -1,0 +1,1 @@
+"""Data sets as Stories: one adapter each."""

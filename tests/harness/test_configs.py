@@ -142,6 +142,7 @@ def test_installed_wheel_runs_outside_the_checkout(wheel, tmp_path):
         "--quiet",
         "--no-deps",
         "--no-index",
+        "--no-compile",
         "--target",
         str(site),
         str(wheel),

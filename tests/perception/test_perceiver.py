@@ -94,16 +94,19 @@ def test_noise_is_not_somebody():
 
 
 @pytest.mark.slow
-def test_reading_takes_at_most_six_milliseconds_a_frame():
+def test_reading_takes_at_most_six_milliseconds_of_one_thread_a_frame():
+    """Processor time, not wall time: the claim is about the network, not about who else uses the machine."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     image = true_frames()[0].image
     asset().model.read(image)
-    best = min(_seconds(image) for _ in range(5))
+    best = min(_processor_seconds(image) for _ in range(5))
+    torch.set_num_threads(threads)
     assert best / 10 <= 0.006
 
 
-def _seconds(image):
-    start = time.perf_counter()
+def _processor_seconds(image):
+    start = time.process_time()
     for _ in range(10):
         asset().model.read(image)
-    return time.perf_counter() - start
+    return time.process_time() - start

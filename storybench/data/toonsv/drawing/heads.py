@@ -26,8 +26,8 @@ def zara(c: Canvas, face: Face) -> None:
         c.line(oval(x, y, 2.6, 2.2, 180, 330), 1.1, (255, 156, 206))
     skin = (150, 90, 56)
     c.ellipse(2.5, -11, 11, 10.8, skin)
-    for x, y in ((-5.5, -19.5), (0.5, -22), (7, -21), (11.5, -18)):
-        c.ellipse(x, y, 4, 3.2, pink, None)
+    for cx, cy in ((-5.5, -19.5), (0.5, -22), (7, -21), (11.5, -18)):
+        c.ellipse(cx, cy, 4, 3.2, pink, None)
     face(4, -10.5)
 
 

@@ -156,9 +156,10 @@ def _mountains(c: Canvas) -> None:
     _ridge(c, (88, 84, 90, 84, 88), (228, 236, 246))
     for x, s in ((8, 0.8), (20, 0.6), (116, 0.85), (104, 0.6)):
         for k in range(3):
-            w, y = (11 - 2.5 * k) * s, 94 - 9 * k * s
-            c.shape([(x - w, y), (x, y - 15 * s), (x + w, y)], (112, 150, 150), None)
-            c.shape([(x - w * 0.4, y - 9 * s), (x, y - 15 * s), (x + w * 0.4, y - 9 * s)], (246, 250, 253), None)
+            r, foot = (11 - 2.5 * k) * s, 94 - 9 * k * s
+            c.shape([(x - r, foot), (x, foot - 15 * s), (x + r, foot)], (112, 150, 150), None)
+            snow = [(x - r * 0.4, foot - 9 * s), (x, foot - 15 * s), (x + r * 0.4, foot - 9 * s)]
+            c.shape(snow, (246, 250, 253), None)
     _ridge(c, (98, 94, 97, 93, 98), (240, 245, 251))
     _ridge(c, (112, 116, 110, 116, 112), (226, 234, 246))
 
