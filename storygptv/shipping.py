@@ -1,0 +1,102 @@
+"""Stage ``ship``: gather what the stages trained into one folder of fp16 weights with a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from storygptv.weights import MANIFEST
+
+RUN_ONLY = {"fit", "pool", "fit.json", "metrics.json", "samples.json"}  # what a run leaves behind beside its weights
+
+
+def commit() -> str | None:
+    """Return the commit of the working tree, or None outside a repository."""
+    result = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return result.stdout.strip() or None
+
+
+def stage_history(folder: Path) -> dict[str, Any]:
+    """Return configuration, steps and seconds of a stage from what its run left in ``folder``."""
+    fit = folder / "fit.json"
+    history: dict[str, Any] = {"config": json.loads(fit.read_text()) if fit.exists() else None}
+    log = folder / "log.jsonl"
+    if log.exists():
+        last = json.loads(log.read_text().splitlines()[-1])
+        history |= {"steps": last["step"], "seconds": last["seconds"], "last": last}
+    return history
+
+
+def to_half(source: Path, target: Path) -> None:
+    """Copy a safetensors file with its floating-point tensors in fp16."""
+    tensors = load_file(source)
+    small = {k: v.half().contiguous() if v.is_floating_point() else v.contiguous() for k, v in tensors.items()}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file(small, target, {"format": "pt"})
+
+
+def ship(
+    parts: dict[str, str],
+    stages: dict[str, str],
+    save_to: str,
+    seed: int = 0,
+    hardware: str = "",
+    score: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write ``save_to`` anew from ``parts``.
+
+    Args:
+        parts: Name of a sub-folder -> folder to copy it from.
+        stages: Name of a stage -> folder of its run, for the manifest.
+        save_to: Folder of the shipped weights.
+        seed: Seed of the stages.
+        hardware: What they were trained on.
+        score: What the weights reach, with the record it comes from.
+    """
+    target = Path(save_to)
+    shutil.rmtree(target, ignore_errors=True)
+    for name, folder in parts.items():
+        for source in sorted(Path(folder).rglob("*")):
+            place = target / name / source.relative_to(folder)
+            if (
+                source.is_dir()
+                or "fit" in source.relative_to(folder).parts
+                or source.suffix in {".pt", ".jsonl", ".log"}
+            ):
+                continue
+            if source.suffix == ".safetensors":
+                to_half(source, place)
+            elif source.suffix == ".json":
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, place)
+    files = {
+        f.relative_to(target).as_posix(): {
+            "sha256": hashlib.sha256(f.read_bytes()).hexdigest(),
+            "bytes": f.stat().st_size,
+        }
+        for f in sorted(target.rglob("*.safetensors"))
+    }
+    manifest = {
+        "name": "storygptv-miniature",
+        "licence": "Apache-2.0",
+        "training_data": "ToonSV train split, drawn fresh from seeds",
+        "seed": seed,
+        "commit": commit(),
+        "hardware": hardware or f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "stages": {name: stage_history(Path(folder)) for name, folder in stages.items()},
+        "score": score or {},
+        "files": files,
+    }
+    (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    total = sum(entry["bytes"] for entry in files.values())
+    print(f"{len(files)} files, {total / 1e6:.1f} MB in {target}")
+    return manifest

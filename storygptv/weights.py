@@ -1,0 +1,50 @@
+"""Where weights lie, what they are, and their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from storybench.errors import AssetError
+
+SHIPPED = Path(__file__).parent / "weights" / "miniature"
+MANIFEST = "manifest.json"
+
+
+def resolve(weights: str | Path | None) -> Path:
+    """Return the folder of weights: the given one, or the miniature that is shipped.
+
+    Raises:
+        AssetError: If there is no such folder, or it holds no weights.
+    """
+    folder = Path(weights) if weights else SHIPPED
+    if not folder.is_dir():
+        raise AssetError(f"No folder of weights at {folder}: give model.weights=DIR, or train with storybench train.")
+    if not any(folder.rglob("*.safetensors")):
+        raise AssetError(f"{folder} holds no *.safetensors: expected the folder that a training stage saved.")
+    return folder
+
+
+@lru_cache(maxsize=512)
+def _sha256(path: Path, size: int, modified: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def hashes(folder: Path, parts: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return relative path -> sha256 of every weight file in ``folder``, or in some of its sub-folders.
+
+    Raises:
+        AssetError: If a file differs from the folder's manifest.
+    """
+    roots = [folder / part for part in parts] or [folder]
+    files = sorted(f for root in roots for f in root.rglob("*.safetensors"))
+    found = {f.relative_to(folder).as_posix(): _sha256(f, f.stat().st_size, f.stat().st_mtime_ns) for f in files}
+    manifest = folder / MANIFEST
+    if manifest.exists():
+        listed = {name: entry["sha256"] for name, entry in json.loads(manifest.read_text())["files"].items()}
+        for name, digest in found.items():
+            if listed.get(name) != digest:
+                raise AssetError(f"{folder / name} does not match {MANIFEST}: fetch the file again, or retrain it.")
+    return found
