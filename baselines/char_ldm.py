@@ -26,9 +26,9 @@ class CharLDMBaseline:
         self,
         weights: str | None = None,
         device: str = "cpu",
-        num_inference_steps: int = 12,
-        guidance_scale: float = 2.5,
-        guidance_interval: Sequence[float] = (0.0, 1.0),
+        num_inference_steps: int = 8,
+        guidance_scale: float = 2.0,
+        guidance_interval: Sequence[float] = (0.3, 1.0),
     ) -> None:
         """Arguments are those of :class:`storygptv.visualizer.StoryGPTV`."""
         from storygptv.char_ldm.sampling import SamplerConfig
@@ -71,9 +71,11 @@ class CharLDMBaseline:
 
     def _load(self, story: StoryPrompt) -> CharLDM:
         from storygptv.char_ldm.model import CharLDM
+        from storygptv.weights import quiet_loading
 
         if self._model is None:
-            self._model = CharLDM.from_pretrained(self.folder, story.cast).to(self.device).eval()
+            with quiet_loading():
+                self._model = CharLDM.from_pretrained(self.folder, story.cast).to(self.device).eval()
         if self._model.cast != story.cast:
             self._model.set_cast(story.cast)
         return self._model

@@ -15,7 +15,14 @@ from safetensors.torch import load_file, save_file
 
 from storygptv.weights import MANIFEST
 
-RUN_ONLY = {"fit", "pool", "fit.json", "metrics.json", "samples.json"}  # what a run leaves behind beside its weights
+RUN_ONLY = {
+    "fit",
+    "pool",
+    "warm_up",
+    "fit.json",
+    "metrics.json",
+    "samples.json",
+}  # what a run leaves behind beside its weights
 
 
 def commit() -> str | None:

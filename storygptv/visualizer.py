@@ -11,7 +11,7 @@ import storygptv
 from storybench.story import StoryPrompt
 from storygptv.char_ldm.sampling import SamplerConfig, to_images
 from storygptv.pipeline import StoryGPTVPipeline
-from storygptv.weights import hashes, resolve
+from storygptv.weights import hashes, quiet_loading, resolve
 
 
 class StoryGPTV:
@@ -21,9 +21,9 @@ class StoryGPTV:
         self,
         weights: str | None = None,
         device: str = "cpu",
-        num_inference_steps: int = 12,
-        guidance_scale: float = 2.5,
-        guidance_interval: Sequence[float] = (0.0, 1.0),
+        num_inference_steps: int = 8,
+        guidance_scale: float = 2.0,
+        guidance_interval: Sequence[float] = (0.3, 1.0),
     ) -> None:
         """See ``configs/model/storygptv.yaml``.
 
@@ -61,7 +61,8 @@ class StoryGPTV:
 
     def _load(self, story: StoryPrompt) -> StoryGPTVPipeline:
         if self._pipeline is None:
-            self._pipeline = StoryGPTVPipeline.from_pretrained(self.folder, self.sampler, story.cast)
+            with quiet_loading():
+                self._pipeline = StoryGPTVPipeline.from_pretrained(self.folder, self.sampler, story.cast)
             self._pipeline.char_ldm.to(self.device)
             self._pipeline.aligner.to(self.device)
         if self._pipeline.char_ldm.cast != story.cast:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,6 +27,22 @@ def resolve(weights: str | Path | None) -> Path:
     if not any(folder.rglob("*.safetensors")):
         raise AssetError(f"{folder} holds no *.safetensors: expected the folder that a training stage saved.")
     return folder
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Hide the libraries' progress bars: loading a miniature takes a moment."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    bars = (diffusers_logging, transformers_logging)
+    for bar in bars:
+        bar.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for bar in bars:
+            bar.enable_progress_bar()
 
 
 @lru_cache(maxsize=512)

@@ -122,6 +122,16 @@ class AlignedLLM(nn.Module):
             scope: What L_gen counts.
             packed: False reads each frame in a row of its own: slower, equal up to rounding.
         """
+        hidden, batch = self._read(captions, features, packed)
+        return Aligned(self._map(hidden, batch), generation_loss(hidden, batch, self.img, self.llm.lm_head, scope))
+
+    def states(self, captions: Sequence[Sequence[str]], features: Tensor) -> Tensor:
+        """Return the states (N, R, e) of the [IMG] tokens of all frames: what the mapper reads."""
+        hidden, batch = self._read(captions, features, packed=True)
+        return hidden[batch.slots == Slot.IMG].unflatten(0, (-1, self.config.img_tokens))
+
+    def _read(self, captions: Sequence[Sequence[str]], features: Tensor, packed: bool) -> tuple[Tensor, PromptBatch]:
+        """Return the hidden states (rows, L, e) of whole stories, and the rows."""
         rows: list[list[Placed]] = []
         stories: list[int] = []
         for b, told in enumerate(captions):
@@ -137,7 +147,7 @@ class AlignedLLM(nn.Module):
             position_ids=packed_positions(batch.branch),
             use_cache=False,
         ).last_hidden_state  # (rows, L, e)
-        return Aligned(self._map(hidden, batch), generation_loss(hidden, batch, self.img, self.llm.lm_head, scope))
+        return hidden, batch
 
     @property
     def device(self) -> torch.device:

@@ -1,8 +1,9 @@
 """What the aligner trains on: stories told twice, their true pictures as features, and the embeddings to aim at.
 
-The target of frame t is the Char-LDM embedding of its explicit caption, followed by a sentence for each detail that an
-earlier picture of the story has shown: what a reader who saw the story so far can know. Pictures are drawn and encoded
-once; features and targets lie in memory-mapped half-precision arrays.
+The target of frame t is the Char-LDM embedding of its explicit caption (``original``, as in the paper), or of the same
+event in the plainest words (``plain``: a small LM carries what is shown more surely than how it was worded). A sentence
+follows for each detail that an earlier picture of the story has shown: what a reader who saw the story so far can know.
+Pictures are drawn and encoded once; features and targets lie in memory-mapped half-precision arrays.
 
 N stories, T frames, V width of picture features, Q length and D width of the conditioning embedding.
 """
@@ -14,17 +15,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from storybench.data.toonsv.drawing.render import render
+from storybench.data.toonsv.events import Event
 from storybench.data.toonsv.grammar import Told, tell_story, visible_details
 from storybench.data.toonsv.planner import StoryPlan, plan_story
 from storybench.data.toonsv.sampling import sample_training_stories
+from storybench.data.toonsv.world import SETTINGS, STAND
 from storygptv.aligner.story_text import detail_subject
+
+TargetText = Literal["original", "plain"]
 
 _STREAM = 61  # this stage's stream of training stories
 
@@ -62,7 +67,33 @@ class Pool:
     targets: np.ndarray
 
 
-def pool_story(plan: StoryPlan, told: Sequence[Told]) -> PoolStory:
+VERBS = {
+    "stand": "stands",
+    "walk": "walks",
+    "run": "runs",
+    "jump": "jumps",
+    "sit": "sits",
+    "sleep": "sleeps",
+    "wave": "waves",
+    "dance": "dances",
+    "cheer": "cheers",
+}
+PLACES = {name: f"{'on' if name in ('beach', 'farm') else 'in'} the {name}" for name in SETTINGS}
+
+
+def plain_caption(event: Event) -> str:
+    """Return the event in the plainest words: who does what, from left to right, and where."""
+    clauses = []
+    for name in event.characters:
+        action, prop = event.actions[name], event.props.get(name)
+        thing = f"{'an' if prop == 'umbrella' else 'a'} {prop}"
+        verb = "holds" if prop and action == STAND else VERBS[action]
+        clauses.append(f"{name} {verb}" + (f" {thing}" if verb == "holds" else f" holding {thing}" if prop else ""))
+    told = clauses[0] + "".join(f" {word} {c}" for word, c in zip(("while", "and"), clauses[1:], strict=False))
+    return f"{told} {PLACES[event.setting]}."
+
+
+def pool_story(plan: StoryPlan, told: Sequence[Told], target_text: TargetText = "original") -> PoolStory:
     """Return the texts of a planned story."""
     shown: set[str] = set()
     targets, referred, recalled = [], [], []
@@ -70,7 +101,8 @@ def pool_story(plan: StoryPlan, told: Sequence[Told]) -> PoolStory:
         details = visible_details(plan, t)
         known = {key: value for key, value in details.items() if key in shown}
         shown |= set(details)
-        targets.append(" ".join([texts.explicit.text, *(f"{detail_subject(k)} {v}." for k, v in known.items())]))
+        said = texts.explicit.text if target_text == "original" else plain_caption(plan.events[t])
+        targets.append(" ".join([said, *(f"{detail_subject(k)} {v}." for k, v in known.items())]))
         recalled.append(known)
         mentions = texts.referential.mentions
         named = {n for m in mentions if m.kind == "explicit" for n in m.characters}
@@ -95,14 +127,21 @@ def planned_stories(split: str, count: int, frames: int, seed: int) -> list[tupl
 
 @torch.no_grad()
 def build_pool(
-    model: PictureModel, folder: Path, split: str, count: int, frames: int, seed: int = 0, chunk: int = 50
+    model: PictureModel,
+    folder: Path,
+    split: str,
+    count: int,
+    frames: int,
+    seed: int = 0,
+    chunk: int = 50,
+    target_text: TargetText = "original",
 ) -> Pool:
     """Return the pool in ``folder``, drawing and encoding what is not there yet (resumes after a kill)."""
     planned = planned_stories(split, count, frames, seed)
-    stories = tuple(pool_story(plan, told) for plan, told in planned)
+    stories = tuple(pool_story(plan, told, target_text) for plan, told in planned)
     folder.mkdir(parents=True, exist_ok=True)
     marker = folder / "done.json"
-    wanted = {"split": split, "frames": frames, "seed": seed}
+    wanted = {"split": split, "frames": frames, "seed": seed, "target_text": target_text}
     state = json.loads(marker.read_text()) if marker.exists() else {**wanted, "count": 0}
     if {key: state[key] for key in wanted} != wanted:
         raise ValueError(f"{folder} holds another pool ({state}), wanted {wanted}: give another folder")

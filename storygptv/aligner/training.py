@@ -21,13 +21,22 @@ from torch import Tensor, nn
 
 from storybench.data.toonsv.dataset import full_cast
 from storybench.data.toonsv.world import NAMES
+from storybench.errors import ConfigError
 from storygptv.aligner.losses import AlignLoss, CeScope, alignment_loss
 from storygptv.aligner.model import AlignedLLM, AlignerConfig, load_llm
 from storygptv.aligner.options import parse_options
-from storygptv.aligner.pool import PictureModel, Pool, PoolStory, build_pool
+from storygptv.aligner.pool import PictureModel, Pool, PoolStory, TargetText, build_pool
 from storygptv.aligner.probing import probe
 from storygptv.aligner.prompt import PromptFormat
+from storygptv.aligner.story_text import ORDINALS
 from storygptv.training import FitConfig, fit
+
+# The pretrained model answers these keys of its fact sheets (story_text.py): rows that start as keys ask for what a
+# frame shows from the first step, where random rows spend hundreds of steps on finding how to ask.
+IMG_WORDS = " ".join(
+    [f"{o}-{fact}" for fact in ("name", "act", "prop", "scarf") for o in ORDINALS]
+    + ["place", "weather", "wall", "first-hue"]
+)
 
 
 @dataclass(frozen=True)
@@ -42,11 +51,16 @@ class AlignerTraining:
     frames: int = 5
     val_stories: int = 100
     visual_tokens: int = 4
-    img_tokens: int = 8
+    img_tokens: int = 16
+    img_words: str = IMG_WORDS  # words the [IMG] rows start as, one a row; empty: random rows
     mapper_hidden: int = 192
     mapper_heads: int = 4
     mapper_layers: int = 2
     mapper_feedforward: int = 768
+    target_text: TargetText = "plain"  # the paper aligns with the original caption
+    warm_up_steps: int = 500  # of the mapper alone, on cached states
+    warm_up_stories: int = 2000
+    warm_up_frames: int = 128  # a step
     max_length: int = 256  # tokens of a prompt: about 12 frames of history
     explicit_share: float = 0.1  # stories read with explicit captions
     feature_noise: float = 0.4  # largest noise on a history picture, in standard deviations of the features
@@ -175,7 +189,64 @@ def build(config: AlignerTraining, feature_dim: int, num_queries: int, out_dim: 
         config.mapper_feedforward,
         PromptFormat(max_length=config.max_length),
     )
-    return AlignedLLM(*load_llm(config.lm), sizes)
+    model = AlignedLLM(*load_llm(config.lm), sizes)
+    if config.img_words:
+        start_rows(model, config.img_words.split())
+    return model
+
+
+@torch.no_grad()
+def start_rows(model: AlignedLLM, words: list[str]) -> None:
+    """Start the [IMG] rows as the embeddings of ``words``, one a row.
+
+    Raises:
+        ConfigError: If there are not as many words as rows, or the vocabulary lacks one.
+    """
+    ids = model.tokenizer.convert_tokens_to_ids(words)
+    unknown = [w for w, i in zip(words, ids, strict=True) if i in (None, model.tokenizer.unk_token_id)]
+    if unknown or len(words) != model.config.img_tokens:
+        raise ConfigError(
+            f"img_words has {len(words)} words, unknown ones {unknown}: expected {model.config.img_tokens} words that "
+            "the language model knows, or none."
+        )
+    model.img.rows.copy_(model.llm.get_input_embeddings().weight[ids])
+    model.img.rescale_(model.token_norm)
+
+
+@torch.no_grad()
+def cached_states(model: AlignedLLM, pool: Pool, count: int, chunk: int = 40) -> Tensor:
+    """Return the states (count * T, R, e) of the [IMG] tokens for the first stories, referential captions."""
+    states = []
+    for first in range(0, count, chunk):
+        features = torch.from_numpy(np.asarray(pool.features[first : first + chunk], np.float32))
+        told = [s.referential for s in pool.stories[first : first + chunk]]
+        states.append(model.states(told, features.to(model.device)).half().cpu())
+    return torch.cat(states)
+
+
+def warm_up(model: AlignedLLM, pool: Pool, config: AlignerTraining) -> None:
+    """Train the mapper alone on states of the [IMG] tokens as they start, which costs a fraction of a full step."""
+    count = min(config.warm_up_stories, len(pool.stories))
+    states = cached_states(model, pool, count)
+    targets = np.asarray(pool.targets[:count]).reshape(-1, *pool.targets.shape[2:])  # (N, Q, D)
+    rows = model.img.rows.detach()
+
+    def batches(step: int) -> Tensor:
+        return torch.from_numpy(
+            np.random.default_rng([config.seed, 73, step]).choice(len(states), config.warm_up_frames)
+        )
+
+    def loss(chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        del generator
+        condition = model.mapper(states[chosen].float().to(rows.device), rows)
+        return alignment_loss(condition, torch.from_numpy(targets[chosen].astype(np.float32)).to(rows.device)), {}
+
+    steps = config.warm_up_steps
+    schedule = FitConfig(
+        f"{config.out}/warm_up", steps, config.learning_rate, 30, 0.2, muon=2 * config.muon, seed=config.seed,
+        threads=config.threads,
+    )  # fmt: skip
+    fit(model.mapper, loss, batches, schedule)
 
 
 def train(picture_model: PictureModel | None = None, **options: Any) -> dict[str, float]:
@@ -192,11 +263,15 @@ def train(picture_model: PictureModel | None = None, **options: Any) -> dict[str
 
         picture_model = CharLDM.from_pretrained(config.char_ldm, full_cast()).eval()
     folder = Path(config.pool or Path(config.out) / "pool")
-    pool = build_pool(picture_model, folder / "train", "train", config.pool_stories, config.frames, config.seed)
-    held_out = build_pool(picture_model, folder / "val", "val", config.val_stories, config.frames)
+    text = config.target_text
+    stories = config.pool_stories
+    pool = build_pool(picture_model, folder / "train", "train", stories, config.frames, config.seed, target_text=text)
+    held_out = build_pool(picture_model, folder / "val", "val", config.val_stories, config.frames, target_text=text)
     model = build(config, pool.features.shape[-1], *pool.targets.shape[-2:])
     deviation = fit_to_features(model, pool)
     objective = AlignerObjective(model).train()
+    if config.warm_up_steps and not (Path(config.out) / "checkpoint.pt").exists():
+        warm_up(model, pool, config)
 
     def loss(batch: StoryBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         if config.rescale_rows:

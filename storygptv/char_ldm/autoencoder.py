@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from diffusers import AutoencoderKL
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import FrozenDict, register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import Tensor
@@ -48,6 +49,8 @@ class PatchAutoencoderKL(AutoencoderKL):
             latents_mean=latents_mean,
             latents_std=latents_std,
         )
+        own = set(inspect.signature(PatchAutoencoderKL.__init__).parameters)  # the parent adds what follows from these
+        self._internal_dict = FrozenDict({k: v for k, v in self._internal_dict.items() if k in own or k[0] == "_"})
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[Any, ...]:
         """Return the posterior over latents of pictures ``x`` (B, 3, H, W) in [-1, 1]."""
