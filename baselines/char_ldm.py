@@ -26,9 +26,9 @@ class CharLDMBaseline:
         self,
         weights: str | None = None,
         device: str = "cpu",
-        num_inference_steps: int = 8,
+        num_inference_steps: int = 6,
         guidance_scale: float = 2.0,
-        guidance_interval: Sequence[float] = (0.3, 1.0),
+        guidance_interval: Sequence[float] = (0.6, 1.0),
     ) -> None:
         """Arguments are those of :class:`storygptv.visualizer.StoryGPTV`."""
         from storygptv.char_ldm.sampling import SamplerConfig

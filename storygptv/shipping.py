@@ -50,6 +50,15 @@ def to_half(source: Path, target: Path) -> None:
     save_file(small, target, {"format": "pt"})
 
 
+def drop_encoder(folder: Path) -> None:
+    """Leave out the autoencoder's encoder: drawing never uses it, and training starts with stage ``vae`` anyway."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "decoder_only": True}, indent=2) + "\n")
+    weights = folder / "diffusion_pytorch_model.safetensors"
+    tensors = {k: v for k, v in load_file(weights).items() if not k.startswith(("encoder.", "quant_conv."))}
+    save_file(tensors, weights, {"format": "pt"})
+
+
 def ship(
     parts: dict[str, str],
     stages: dict[str, str],
@@ -72,18 +81,15 @@ def ship(
     shutil.rmtree(target, ignore_errors=True)
     for name, folder in parts.items():
         for source in sorted(Path(folder).rglob("*")):
-            place = target / name / source.relative_to(folder)
-            if (
-                source.is_dir()
-                or "fit" in source.relative_to(folder).parts
-                or source.suffix in {".pt", ".jsonl", ".log"}
-            ):
+            inner = source.relative_to(folder)
+            if source.is_dir() or RUN_ONLY & set(inner.parts):
                 continue
             if source.suffix == ".safetensors":
-                to_half(source, place)
+                to_half(source, target / name / inner)
             elif source.suffix == ".json":
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, place)
+                (target / name / inner).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target / name / inner)
+    drop_encoder(target / "vae")
     files = {
         f.relative_to(target).as_posix(): {
             "sha256": hashlib.sha256(f.read_bytes()).hexdigest(),

@@ -32,8 +32,13 @@ class PatchAutoencoderKL(AutoencoderKL):
         scaling_factor: float = 1.0,
         latents_mean: tuple[float, ...] | None = None,
         latents_std: tuple[float, ...] | None = None,
+        decoder_only: bool = False,
     ) -> None:
-        """See :class:`~diffusers.AutoencoderKL`; ``sample_size`` is the side of the picture in pixels."""
+        """See :class:`~diffusers.AutoencoderKL`.
+
+        ``sample_size`` is the side of the picture in pixels; ``decoder_only`` leaves out the encoder, which drawing
+        never uses and only training needs.
+        """
         channels = 3 * patch_size**2
         super().__init__(
             in_channels=channels,
@@ -49,11 +54,15 @@ class PatchAutoencoderKL(AutoencoderKL):
             latents_mean=latents_mean,
             latents_std=latents_std,
         )
+        if decoder_only:
+            del self.encoder, self.quant_conv
         own = set(inspect.signature(PatchAutoencoderKL.__init__).parameters)  # the parent adds what follows from these
         self._internal_dict = FrozenDict({k: v for k, v in self._internal_dict.items() if k in own or k[0] == "_"})
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[Any, ...]:
         """Return the posterior over latents of pictures ``x`` (B, 3, H, W) in [-1, 1]."""
+        if self.config.decoder_only:
+            raise ValueError("this autoencoder was saved without its encoder: train one with stage=vae")
         return super().encode(F.pixel_unshuffle(x, self.config.patch_size), return_dict=return_dict)
 
     def decode(self, z: Tensor, return_dict: bool = True, generator: Any = None) -> DecoderOutput | tuple[Tensor, ...]:

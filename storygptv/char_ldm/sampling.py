@@ -23,9 +23,9 @@ class SamplerConfig:
     (Kynkaanniemi et al. 2024).
     """
 
-    num_inference_steps: int = 8
+    num_inference_steps: int = 6
     guidance_scale: float = 2.0
-    guidance_interval: tuple[float, float] = (0.3, 1.0)
+    guidance_interval: tuple[float, float] = (0.6, 1.0)
 
 
 def frame_noise(seed: int, frames: Sequence[tuple[str, int]], shape: tuple[int, ...]) -> Tensor:
