@@ -110,7 +110,7 @@ def test_language_model_training_resumes_exactly(tmp_path: Path) -> None:
 
 def test_aligner_training_learns_resumes_exactly_and_reports(tmp_path: Path) -> None:
     pretrain.train(out=str(tmp_path / "lm"), **TINY_LM, steps=1)
-    shared = {**TINY, "lm": str(tmp_path / "lm"), "pool": str(tmp_path / "pool"), "steps": 12}
+    shared = {**TINY, "lm": str(tmp_path / "lm"), "pool": str(tmp_path / "pool"), "steps": 12, "warm_up_steps": 0}
     scores = training.train(StubPictureModel(), out=str(tmp_path / "a"), **shared)
     training.train(StubPictureModel(), out=str(tmp_path / "b"), **shared, max_seconds=0.05)
     assert 0 < torch.load(tmp_path / "b" / "checkpoint.pt", weights_only=True)["step"] < 12
