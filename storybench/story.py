@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 Pronoun = Literal["she", "he", "it", "they"]
-MentionKind = Literal["explicit", "referential"]
-MentionForm = Literal["subject", "object", "possessive"]
+MentionKind = Literal["explicit", "referential", "uncertain"]
+MentionForm = Literal["subject", "object", "possessive", "reflexive"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class Mention:
     """A span of a caption that stands for one or more characters.
 
     ``distance`` is the number of frames back to the last frame that names all the characters (``None`` for an explicit
-    mention); ``text[start:end] == surface`` always holds. ``ambiguous`` says that another character of the same pronoun
-    occurs earlier in the story, so that the pronoun alone does not decide.
+    mention, 0 if the same caption names them before); ``text[start:end] == surface`` always holds. ``ambiguous`` says
+    that another character of the same pronoun occurs earlier in the story, so that the pronoun alone does not decide.
+    A pronoun whose antecedent cannot be told for sure has kind ``uncertain``, no characters and no distance.
     """
 
     frame: int
@@ -62,11 +63,16 @@ class Caption:
 
 @dataclass(frozen=True)
 class FramePixels:
-    """The true frame: ``image`` RGB and ``instances`` (H, W) uint8, 0 for background, k for the k-th character."""
+    """The true frame: ``image`` RGB and ``instances`` (H, W) integers, 0 for background, k for the k-th instance.
+
+    ``instances`` is None where a release has no masks. ``labels`` says who each box is, by name for the cast and as
+    annotated for others; empty means that the boxes follow the frame's ``characters``.
+    """
 
     image: Image.Image
-    instances: np.ndarray
+    instances: np.ndarray | None
     boxes: tuple[tuple[int, int, int, int], ...]  # (x0, y0, x1, y1) in pixels, one per instance, half open
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,9 @@ class Frame:
     """One sentence and one picture of a story, fully annotated.
 
     ``captions`` maps a text mode (``explicit``, ``referential``, ...) to its caption. ``characters`` lists every
-    instance drawn, left to right. ``details`` holds facts of the picture that no caption tells, such as
-    ``scarf:Zara -> red``.
+    instance drawn, left to right where the data set says. ``setting`` is empty where a data set has none annotated.
+    ``details`` holds facts of the picture that no caption tells, such as ``scarf:Zara -> red``. ``id`` names the
+    picture in its data set: overlapping stories share frames.
     """
 
     index: int
@@ -84,6 +91,7 @@ class Frame:
     setting: str
     details: Mapping[str, str] = field(default_factory=dict)
     load: Callable[[], FramePixels] | None = field(default=None, compare=False, repr=False)
+    id: str = ""
 
     @property
     def image(self) -> Image.Image:

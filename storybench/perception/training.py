@@ -87,6 +87,7 @@ def example(scene: Scene, drawn: FramePixels, v: Vocabulary) -> Example:
     heat = torch.zeros(len(v.characters), GRID, GRID)
     prop_heat = torch.zeros(len(v.props), GRID, GRID)
     hidden = set()
+    assert drawn.instances is not None  # ToonSV draws its masks
     visible_px = np.bincount(drawn.instances.ravel(), minlength=len(scene.actors) + 1)
     for k, (actor, box) in enumerate(zip(scene.actors, drawn.boxes, strict=True), start=1):
         c = v.characters.index(actor.character)

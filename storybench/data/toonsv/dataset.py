@@ -93,7 +93,7 @@ def build_story(split: str, index: int, frames: int = 5, seed: int = 0) -> Story
         captions = {"explicit": told.explicit, "original": told.explicit, "referential": told.referential}
         details = visible_details(plan, event.index)
         load = partial(_render, scene)
-        built.append(Frame(event.index, captions, event.characters, event.setting, details, load))
+        built.append(Frame(event.index, captions, event.characters, event.setting, details, load, f"{plan.id}/{event.index}"))
     return Story(plan.id, "toonsv", split, tuple(built), full_cast(), cluster=plan.id)
 
 
