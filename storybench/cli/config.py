@@ -36,6 +36,7 @@ class RunConfig:
     dataset: dict[str, Any] = MISSING
     subset: str = "test"
     text: str = "referential"
+    select: str = "all"
     limit: int | None = None
     seed: int = 0
     batch_size: int = 8
@@ -56,6 +57,7 @@ class EvaluateConfig:
     name: str = "folder"
     subset: str = "test"
     text: str = "referential"
+    select: str = "all"
     limit: int | None = None
     batch_size: int = 32
     device: str = "cpu"
@@ -82,8 +84,11 @@ class DataConfig:
     """``storybench data``."""
 
     dataset: dict[str, Any] = MISSING
-    subset: str = "mini"
+    subset: str | None = None
+    text: str = "referential"
+    select: str = "all"
     limit: int | None = None
+    pictures: str = "frame"
     out: str | None = None
     format: str = "table"
 
@@ -270,7 +275,7 @@ def _keys(command: str, words: Sequence[str]) -> list[str]:
         found.append(key)
         if isinstance(value, dict):
             found += [f"{key}.{inner}" for inner in value]
-    return [*found, *({"split"} if command in ("run", "evaluate") else ())]
+    return [*found, *({"split"} if command in ("run", "evaluate", "data") else ())]
 
 
 def one_sentence(error: BaseException) -> str:

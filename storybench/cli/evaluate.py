@@ -48,7 +48,7 @@ def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
         raise ConfigError(f"batch_size is {config.batch_size}: expected 1 or more frames.")
     text = text_mode(config.dataset, config.text)
     store = FrameStore.of_folder(Path(config.frames))
-    stories = load_stories(config.dataset, config.subset, config.limit)
+    stories = load_stories(config.dataset, config.subset, config.limit, config.select)
     counts = frame_counts(stories)
     store.verify(counts, frame_size(stories))
     model = ModelInfo(name=config.name, version="1", sampler={"frames": store.digest(counts)})
@@ -73,7 +73,9 @@ def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
         benchmark_version=benchmark_version(),
         status="success",
         model=model,
-        dataset=DatasetInfo(name=config.dataset["name"], hash=hashed, stories=len(stories), frames=total),
+        dataset=DatasetInfo(
+            name=config.dataset["name"], hash=hashed, stories=len(stories), frames=total, select=config.select
+        ),
         split=config.subset,
         text=text,
         seed=0,

@@ -188,7 +188,7 @@ def _prepare(config: RunConfig, command: Sequence[str]) -> _Run:
     """Return the run that ``config`` names, with its model built and its stories loaded."""
     started = now()
     text = text_mode(config.dataset, config.text)
-    stories = load_stories(config.dataset, config.subset, config.limit)
+    stories = load_stories(config.dataset, config.subset, config.limit, config.select)
     wants_device = "device" in config.model
     device = resolve_device(config.device) if wants_device else config.device
     node = {**config.model, "device": device} if wants_device and config.model["device"] == "auto" else config.model
@@ -212,7 +212,11 @@ def _prepare(config: RunConfig, command: Sequence[str]) -> _Run:
     paired = text != EXPLICIT and EXPLICIT in config.dataset["texts"] and not info.oracle
     twin_dir = folder(EXPLICIT, data_hash(stories, EXPLICIT)) if paired else None
     dataset = DatasetInfo(
-        name=config.dataset["name"], hash=hashed, stories=len(stories), frames=sum(len(s.frames) for s in stories)
+        name=config.dataset["name"],
+        hash=hashed,
+        stories=len(stories),
+        frames=sum(len(s.frames) for s in stories),
+        select=config.select,
     )
     words = "storybench " + shlex.join(command)
     return _Run(config, text, device, model, info, stories, dataset, run_dir, twin_dir, words, started)

@@ -22,7 +22,7 @@ PROTOCOL_VERSION = 1  # how stories are handed to a model and frames stored (vis
 DIGITS = 16
 
 # Every field of storybench.cli.config.RunConfig is in exactly one of these; a test fails on a field in neither.
-FIELDS_IN = frozenset({"model", "dataset", "subset", "text", "limit", "seed"})
+FIELDS_IN = frozenset({"model", "dataset", "subset", "text", "select", "limit", "seed"})
 FIELDS_OUT = frozenset({"batch_size", "device", "run_root", "format", "paired", "rescore"})
 
 

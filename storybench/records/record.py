@@ -43,6 +43,8 @@ class DatasetInfo(BaseModel):
     """SHA-256 of ids, captions, mentions and labels of the stories of this run."""
     stories: int
     frames: int
+    select: str = "all"
+    """Which stories of the subset: a selection of storybench.coreference.selection."""
 
 
 class Coverage(BaseModel):
