@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-RUFF_PATHS := storybench storygptv baselines leaderboard tests configs setup.py
+RUFF_PATHS := storybench storygptv baselines leaderboard tests benchmarks configs setup.py
 
 export OMP_WAIT_POLICY ?= PASSIVE
 

@@ -1,7 +1,7 @@
 """Time of the referential rewrite on one core, beside the published string replacement, over the same stories.
 
-With ``--captions FILE`` (PororoQA's descriptions.csv) the stories are PororoSV's; without, they are invented captions of
-the same length and number. Prints one JSON object and exits with status 1 if the rewrite takes 10 s or more. Run:
+With ``--captions FILE`` (PororoQA's descriptions.csv) the stories are PororoSV's; without, captions of about the same
+length and number are invented. Prints one JSON object and exits with status 1 if the rewrite takes 10 s or more. Run:
 ``python benchmarks/rewriting.py``.
 """
 

@@ -17,7 +17,7 @@ from storybench.data.layouts.flintstones_captions import CAPTION_FILES, Flintsto
 from storybench.data.layouts.flintstones_release import FlintstonesRelease
 from storybench.data.layouts.flintstones_storydalle import FlintstonesStoryDALLE
 from storybench.data.layouts.flintstones_storygptv import FlintstonesStoryGPTV
-from storybench.data.release import PARQUET, Layout, Release
+from storybench.data.release import Layout, Release, parquet_layout
 from storybench.data.stories import ClipStories
 
 _WITH_FOLDER: tuple[type[FlintstonesRelease], ...] = (FlintstonesAI2, FlintstonesStoryDALLE, FlintstonesStoryGPTV)
@@ -48,7 +48,7 @@ def _folder_layout(kind: type[FlintstonesRelease]) -> Layout:
 LAYOUTS = {
     **{kind.layout: _folder_layout(kind) for kind in _WITH_FOLDER},
     "hdf5": Layout(_is_hdf5, _open_hdf5, f"ARLDM's .h5 file, {SPLIT_FILE}"),
-    "parquet": PARQUET,
+    "parquet": parquet_layout("flintstones"),
     "captions": Layout(_has_captions, FlintstonesCaptions, f"{SPLIT_FILE} and {ANNOTATION_FILE} or test_captions.json"),
 }
 RELEASE = Release("flintstones", LAYOUTS, SPLIT_FILE, short_tail=True)

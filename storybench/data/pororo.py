@@ -15,7 +15,7 @@ from storybench.data.layouts.pororo_captions import DESCRIPTIONS, PororoCaptions
 from storybench.data.layouts.pororo_ids import START_LIST, SUBSET_IDS
 from storybench.data.layouts.pororo_storygptv import ANNOTATIONS, PICTURES, PororoStoryGPTV
 from storybench.data.layouts.pororo_strips import PororoStrips, episode_folders
-from storybench.data.release import PARQUET, Layout, Release
+from storybench.data.release import Layout, Release, parquet_layout
 from storybench.data.stories import ClipStories
 
 ARCHIVE_FOLDER = "pororo_png"  # what the published archive unpacks to
@@ -49,7 +49,7 @@ LAYOUTS = {
     "strips": Layout(_has_strips, PororoStrips, f"<Series>/<Series>_ep<N>/<k>.png, {DESCRIPTIONS[0]}"),
     "storygptv": Layout(_is_storygptv, PororoStoryGPTV, f"{PICTURES}/, {ANNOTATIONS}, split.json"),
     "hdf5": Layout(_is_hdf5, _open_hdf5, f"ARLDM's .h5 file, {SUBSET_IDS}, {START_LIST}"),
-    "parquet": PARQUET,
+    "parquet": parquet_layout("pororo"),
     "captions": Layout(_has_captions, PororoCaptions, DESCRIPTIONS[0]),
 }
 RELEASE = Release("pororo", LAYOUTS, f"{SUBSET_IDS} (and {START_LIST})", inner=ARCHIVE_FOLDER)

@@ -43,13 +43,15 @@ def _is_parquet(root: Path) -> bool:
     return is_parquet(root)
 
 
-def _open_parquet(root: Path) -> ClipSource:
-    from storybench.data.parquet import ParquetSource
+def parquet_layout(dataset: str) -> Layout:
+    """Return the layout of what ``storybench data build`` writes, for one data set."""
 
-    return ParquetSource(root)
+    def opened(root: Path) -> ClipSource:
+        from storybench.data.parquet import ParquetSource
 
+        return ParquetSource(root, dataset)
 
-PARQUET = Layout(_is_parquet, _open_parquet, "what storybench data build wrote")
+    return Layout(_is_parquet, opened, "what storybench data build wrote")
 
 
 @dataclass(frozen=True)

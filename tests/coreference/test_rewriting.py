@@ -155,7 +155,7 @@ def test_who_gets_two_pronouns_in_a_story_gets_none_of_ours():
 def test_pronouns_can_be_configured():
     told = Rewriter(with_pronouns("pororo", {"Rody": "it"})).referential(["Rody rolls.", "Rody stops."])
     assert told[1].text == "It stops."
-    with pytest.raises(ConfigError, match="dataset.pronouns"):
+    with pytest.raises(ConfigError, match=r"dataset\.pronouns"):
         with_pronouns("pororo", {"Rody": "they"})
 
 
@@ -165,10 +165,9 @@ def test_white_space_and_marks_stay_as_published():
 
 
 WORDS = st.sampled_from(
-    "Fred fred Wilma Betty Barney Mr. Slate slate Dino Pebbles 's ’s and , . ! ? \" ( ) & is are was has runs run talks to "
-    "with at looks sees he she they him her his them their it man dog friends a the both all who while then in car \n".split(
-        " "
-    )
+    """Fred fred Wilma Betty Barney Mr. Slate slate Dino Pebbles 's ’s and , . ! ? " ( ) & is are was has runs run
+    talks to with at looks sees he she they him her his them their it man dog friends a the both all who while then
+    in car""".split()  # noqa: SIM905
 )
 CAPTIONS = st.lists(st.lists(WORDS, max_size=14).map(" ".join), min_size=1, max_size=6)
 

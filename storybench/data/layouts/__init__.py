@@ -1,0 +1,1 @@
+"""One class a layout on disk; each gives the clips of a published release (:mod:`storybench.data.clips`)."""

@@ -93,7 +93,8 @@ def build_story(split: str, index: int, frames: int = 5, seed: int = 0) -> Story
         captions = {"explicit": told.explicit, "original": told.explicit, "referential": told.referential}
         details = visible_details(plan, event.index)
         load = partial(_render, scene)
-        built.append(Frame(event.index, captions, event.characters, event.setting, details, load, f"{plan.id}/{event.index}"))
+        frame_id = f"{plan.id}/{event.index}"
+        built.append(Frame(event.index, captions, event.characters, event.setting, details, load, frame_id))
     return Story(plan.id, "toonsv", split, tuple(built), full_cast(), cluster=plan.id)
 
 
