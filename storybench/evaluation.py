@@ -44,6 +44,17 @@ METRICS = (
     "frechet",
 )  # in the order of printing
 
+SIMPLE: tuple[type[m.StoryMetric], ...] = (  # metrics that need only the evaluator's readings
+    m.CharacterAccuracy,
+    m.CharacterF1,
+    m.CharacterF1Macro,
+    m.CountAccuracy,
+    m.SettingAccuracy,
+    m.AntecedentAccuracy,
+    m.AntecedentAccuracyStrict,
+    m.ConditionalResolution,
+)
+
 
 class FrameReader(Protocol):
     """Anything that gives decoded frames; :class:`storybench.frames.FrameStore` does."""
@@ -100,13 +111,18 @@ def evaluate(
         seed: Of the bootstrap.
         perceiver: Another evaluator than the shipped one of the data set.
 
+    Returns:
+        Scores; of a data set that no evaluator here can read, none has a value and each says why.
+
     Raises:
-        ConfigError: For an unknown metric or a data set without evaluator.
+        ConfigError: For an unknown metric, or stories of several data sets.
         DataError: If a frame is missing, damaged or not 128 x 128, or the stories lack ``text``.
     """
     started = time.perf_counter()
     names = _metric_names(metrics)
     asset = perceiver or _perceiver_of(stories, device)
+    if asset is None:
+        return _not_run(stories, names, started)
     chosen = _build(names, asset)
     rows: list[dict[str, Any]] = []
     judged = (_judge(story, frames, explicit_frames, text, asset) for story in stories)
@@ -126,31 +142,40 @@ def _metric_names(metrics: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(METRICS if metrics is None else dict.fromkeys(metrics))
 
 
-def _perceiver_of(stories: Sequence[Story], device: str) -> PerceiverAsset:
-    """Return the shipped evaluator of the stories' data set."""
+def _perceiver_of(stories: Sequence[Story], device: str) -> PerceiverAsset | None:
+    """Return the shipped evaluator of the stories' data set, if there is one."""
     datasets = sorted({story.dataset for story in stories})
     if len(datasets) != 1:
         raise ConfigError(f"Expected stories of one data set to score, got {', '.join(datasets) or 'no story'}.")
-    if datasets[0] not in PERCEIVERS:
-        raise ConfigError(
-            f"No evaluator reads data set {datasets[0]!r}: available for {', '.join(sorted(PERCEIVERS))}."
+    return load_perceiver(PERCEIVERS[datasets[0]], device=device) if datasets[0] in PERCEIVERS else None
+
+
+def _not_run(stories: Sequence[Story], names: Sequence[str], started: float) -> Evaluation:
+    """Return scores without values: missing is not zero."""
+    reason = f"no evaluator here reads data set {stories[0].dataset} (only {', '.join(sorted(PERCEIVERS))})"
+    every: tuple[type[m.StoryMetric], ...] = (*SIMPLE, m.AntecedentKappa, m.DetailConsistency, m.Frechet)
+    kinds = {kind.name: kind for kind in every}
+    scores = {
+        name: Score(
+            value=None,
+            n=0,
+            higher_is_better=kinds[name].higher_is_better,
+            protocol=f"{name}/{kinds[name].version}@none",
+            reason=reason,
         )
-    return load_perceiver(PERCEIVERS[datasets[0]], device=device)
+        for name in names
+    }
+    rows = [
+        {"story": story.id, "frame": frame.index, "expected": list(frame.characters)}
+        for story in stories
+        for frame in story.frames
+    ]
+    return Evaluation(scores, pd.DataFrame(rows), {"not_run": reason}, time.perf_counter() - started)
 
 
 def _build(names: Sequence[str], asset: PerceiverAsset) -> dict[str, m.StoryMetric]:
     """Return the metrics called ``names``."""
-    simple: tuple[type[m.StoryMetric], ...] = (
-        m.CharacterAccuracy,
-        m.CharacterF1,
-        m.CharacterF1Macro,
-        m.CountAccuracy,
-        m.SettingAccuracy,
-        m.AntecedentAccuracy,
-        m.AntecedentAccuracyStrict,
-        m.ConditionalResolution,
-    )
-    made: list[m.StoryMetric] = [kind(asset.id) for kind in simple]
+    made: list[m.StoryMetric] = [kind(asset.id) for kind in SIMPLE]
     made.append(m.AntecedentKappa(asset.pronoun_guess, asset.id))
     made.append(m.DetailConsistency(detail_space(asset.model.vocabulary), asset.id))
     made.append(m.Frechet(asset.reference, asset.reference_group, asset.id, asset.manifest["reference"]["id"]))

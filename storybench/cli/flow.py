@@ -195,7 +195,7 @@ def _prepare(config: RunConfig, command: Sequence[str]) -> _Run:
     model: StoryVisualizer = build(node, "model")
     bind(model, stories)
     info = model_info(model)
-    hashed = data_hash(stories, text)
+    hashed = _data_hash(config, stories, text)
 
     def folder(mode: str, data: str) -> Path:
         name = fingerprint(
@@ -209,8 +209,9 @@ def _prepare(config: RunConfig, command: Sequence[str]) -> _Run:
         return Path(config.run_root) / name
 
     run_dir = folder(text, hashed)
-    paired = text != EXPLICIT and EXPLICIT in config.dataset["texts"] and not info.oracle
-    twin_dir = folder(EXPLICIT, data_hash(stories, EXPLICIT)) if paired else None
+    explicit = text_mode(config.dataset, EXPLICIT)
+    paired = text != explicit and not info.oracle
+    twin_dir = folder(explicit, _data_hash(config, stories, explicit)) if paired else None
     dataset = DatasetInfo(
         name=config.dataset["name"],
         hash=hashed,
@@ -220,6 +221,15 @@ def _prepare(config: RunConfig, command: Sequence[str]) -> _Run:
     )
     words = "storybench " + shlex.join(command)
     return _Run(config, text, device, model, info, stories, dataset, run_dir, twin_dir, words, started)
+
+
+def _data_hash(config: RunConfig, stories: Sequence[Story], text: str) -> str:
+    """Return the hash of what is asked; portraits that the user brings decide frames, too."""
+    hashed = data_hash(stories, text)
+    if config.dataset.get("portraits") is None:
+        return hashed
+    pictures = [c.portrait().tobytes() for c in stories[0].cast if c.portrait is not None]
+    return hashlib.sha256(b"".join([hashed.encode(), *pictures])).hexdigest()
 
 
 def _draw(run: _Run) -> None:

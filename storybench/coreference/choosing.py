@@ -108,6 +108,8 @@ class _Choice:
             if not isinstance(item, Pronominal)
         ):
             return None
+        if self._scene_reset(first):
+            return None
         if len(self._people) > 1:
             return self.discourse.plural(frozenset(first.names))
         beside = [
@@ -117,6 +119,13 @@ class _Choice:
             for name in m.names
         ]
         return self.discourse.singular(self._people[0], beside)
+
+    def _scene_reset(self, first: Named) -> bool:
+        """Say whether the sentences before ``first`` turn the reader away from whom the frame before showed."""
+        words = [t.word for t, s in zip(self.reading.tokens, self.reading.sentences, strict=True) if s < first.sentence]
+        emptied = not english().scene_words.isdisjoint(words) or "no one" in " ".join(words)
+        last = self.discourse.seen[-1].people if self.discourse.seen else ()
+        return emptied or bool(words and self._people[0] not in last)
 
     def _told_apart_later(self) -> bool:
         """Say whether the caption goes on to name every member of the group alone."""

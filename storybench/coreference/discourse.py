@@ -7,8 +7,8 @@ have been there as more than an owner ("Fred's house"), no animal may have come 
 used the pronoun for somebody else, and a frame at most ``MAX_DISTANCE`` back must name X.
 
 *They* may stand for a group if the latest earlier frame with two or more people, at most ``MAX_GAP`` back, had exactly
-that group and nobody else, nobody else has come since, and the frame before did not say "they" of others. If single
-members have come since, the number is said: "both of them".
+that group and nobody else, three or more in one list, nobody else has come since, and the frame before did not say
+"they" of others. If single members have come since, the number is said: "both of them".
 
 The same two rules explain pronouns that the captions have themselves.
 """
@@ -41,11 +41,12 @@ class Seen:
     Attributes:
         people: Named people, by name or by a pronoun that was explained.
         owners: Those of them who only own something.
-        unnamed: Pronouns that unnamed single people of the frame may take.
+        unnamed: Pronouns that unnamed people of the frame may take; "men" counts, for captions say it of one.
         weak: Whether there are animals, which captions call he or she now and then.
         many: Whether a plural noun stands for people ("friends").
         unclear: Pronouns of the frame that nothing explains.
         spoken: Whom the frame, as told, called by a pronoun: (pronoun, names).
+        listed: Those whom the caption named in one list.
     """
 
     people: tuple[Person, ...] = ()
@@ -55,6 +56,7 @@ class Seen:
     many: bool = False
     unclear: frozenset[str] = frozenset()
     spoken: frozenset[tuple[str, frozenset[str]]] = frozenset()
+    listed: frozenset[frozenset[str]] = frozenset()
 
     def calls_others(self, pronoun: str, names: Collection[str]) -> bool:
         """Say whether the frame used ``pronoun`` for others than exactly ``names``."""
@@ -67,6 +69,10 @@ class Seen:
     def together(self) -> frozenset[str]:
         """Return the people who do something here."""
         return frozenset(p.name for p in self.people) - self.owners
+
+    def is_group(self, names: frozenset[str]) -> bool:
+        """Say whether a reader takes ``names`` for a group: two, or more that were listed or called "they"."""
+        return len(names) == 2 or names in self.listed or ("they", names) in self.spoken
 
     def several(self) -> bool:
         """Say whether "they" could mean people of this frame."""
@@ -125,7 +131,8 @@ class Discourse:
         for frame in reversed(self.seen[-MAX_GAP:]):
             if frame.several():
                 names = frame.together()
-                clear = not (frame.many or frame.unnamed or "they" in frame.unclear or strangers)
+                clear = frame.is_group(names) and not (frame.many or frame.unnamed or strangers)
+                clear = clear and "they" not in frame.unclear
                 switched = self.seen[-1].calls_others("they", names)
                 return (names, bool(since)) if clear and not switched and since <= names else None
             since |= frame.together()

@@ -62,6 +62,7 @@ class English:
         self.telling = frozenset(raw["telling"])
         self.giving = frozenset(raw["giving"])
         self.watching = frozenset(raw["watching"])
+        self.scene_words = frozenset(raw["scene_words"])
         self.people = _people(raw["people"], frozenset(raw["ignored_people"]))
 
     def _add_verb(self, verb: str, irregular: list[str] | None, doubles: bool) -> None:
@@ -105,7 +106,7 @@ def _people(raw: dict[str, dict[str, list[str]]], ignored: frozenset[str]) -> di
             if word not in ignored:
                 found.setdefault(word, People(one, weak=kind == "weak"))
         for word in words["many"]:
-            found.setdefault(word, People(frozenset({"they"}), many=True))
+            found.setdefault(word, People(frozenset({"they", *pronouns.get(kind, ())}), many=True))
     return found
 
 

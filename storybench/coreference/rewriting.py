@@ -3,8 +3,9 @@
 One deterministic function of the captions of a story. Within a caption a character, or a group named as a list, becomes
 a pronoun in all of its mentions or in none. All must hold:
 
-1. The first of them is the first named mention of the caption, no earlier sentence speaks of people, and the earlier
-   frames explain the pronoun there (:mod:`storybench.coreference.discourse`). Frame 0 is never changed.
+1. The first of them is the first named mention of the caption, no earlier sentence speaks of people or of the scene as
+   a scene, and the earlier frames explain the pronoun there (:mod:`storybench.coreference.discourse`). Frame 0 is never
+   changed.
 2. Every mention has a role that is known (:mod:`storybench.coreference.roles`).
 3. No pronoun of the same kind in the caption means, or may mean, somebody else.
 4. Nobody else of the same pronoun stands between: before a later mention only as the subject whom the verb opposes to
@@ -28,7 +29,7 @@ from storybench.coreference.discourse import Discourse, Seen
 from storybench.coreference.lexicon import Lexicon, Person
 from storybench.coreference.parsing import read
 from storybench.coreference.pronouns import contradicts, explain, named_before, opens_or_owns
-from storybench.coreference.reading import Reading, Unnamed
+from storybench.coreference.reading import Named, Reading, Unnamed
 from storybench.coreference.telling import Told, tell
 from storybench.story import Caption
 
@@ -87,9 +88,10 @@ def _seen(reading: Reading, told: Told, unclear: frozenset[str]) -> Seen:
     return Seen(
         tuple(people.values()),
         frozenset(people) - acting,
-        frozenset(p for item in unnamed if not item.many and not item.weak for p in item.pronouns),
+        frozenset(p for item in unnamed if not item.weak for p in item.pronouns) - {"they"},
         any(item.weak for item in unnamed),
         any(item.many for item in unnamed),
         unclear,
         told.spoken,
+        frozenset(frozenset(m.names) for m in reading.items if isinstance(m, Named)),
     )

@@ -67,6 +67,7 @@ def flintstones(
     epoch: int = 0,
     pictures: bool = True,
     pronouns: Mapping[str, str] | None = None,
+    portraits: Path | None = None,
 ) -> ClipStories:
     """Return the stories of a subset whose clips all have a caption.
 
@@ -81,10 +82,11 @@ def flintstones(
         epoch: Moves random pictures.
         pictures: Whether to read pictures; False needs annotation and captions only.
         pronouns: Other pronouns for some characters in the referential text: ``{"Dino": "it"}``.
+        portraits: Folder with ``<name>.png`` of everybody, for models that look at them.
 
     Raises:
         ConfigError: If ``root`` is not given, or a value is unknown or out of range.
         DataError: If the layout cannot be told, or a file is missing or damaged.
     """
     choice = FrameChoice(frame, seed, epoch)
-    return RELEASE.stories(subset, root, layout, frames, rule, choice, pictures, pronouns)
+    return RELEASE.stories(subset, root, layout, frames, rule, choice, pictures, pronouns, portraits)

@@ -68,6 +68,7 @@ def pororo(
     epoch: int = 0,
     pictures: bool = True,
     pronouns: Mapping[str, str] | None = None,
+    portraits: Path | None = None,
 ) -> ClipStories:
     """Return the stories of a subset whose clips all have a caption.
 
@@ -82,10 +83,11 @@ def pororo(
         epoch: Moves random sub-frames.
         pictures: Whether to read pictures; False needs captions only.
         pronouns: Other pronouns for some characters in the referential text: ``{"Rody": "it"}``.
+        portraits: Folder with ``<name>.png`` of everybody, for models that look at them.
 
     Raises:
         ConfigError: If ``root`` is not given, or a value is unknown or out of range.
         DataError: If the layout cannot be told, or a file is missing or damaged.
     """
     choice = FrameChoice(frame, seed, epoch)
-    return RELEASE.stories(subset, root, layout, frames, rule, choice, pictures, pronouns)
+    return RELEASE.stories(subset, root, layout, frames, rule, choice, pictures, pronouns, portraits)

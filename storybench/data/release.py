@@ -7,9 +7,12 @@ What differs between the data sets is data: their layouts (:class:`Layout`) and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from PIL import Image
 
 from storybench.coreference.lexicon import with_pronouns
 from storybench.coreference.rewriting import Rewriter
@@ -19,6 +22,7 @@ from storybench.data.frame_choice import FrameChoice
 from storybench.data.stories import ClipStories
 from storybench.data.windows import Window, story_windows
 from storybench.errors import ConfigError, DataError, unknown
+from storybench.story import Character
 
 SUBSETS = ("train", "val", "test")
 EVERY = "all"  # the subset of every clip, which needs no split
@@ -87,6 +91,7 @@ class Release:
         choice: FrameChoice,
         pictures: bool,
         pronouns: Mapping[str, str] | None,
+        portraits: Path | None,
     ) -> ClipStories:
         """Return the stories of a subset whose clips all have a caption.
 
@@ -108,7 +113,7 @@ class Release:
         facts = load_facts(self.name)
         windows = complete(source, self.windows(source, subset, frames, rule))
         rewriter = Rewriter(with_pronouns(self.name, pronouns or {}))
-        return ClipStories(facts, source, subset, windows, facts.cast, rewriter, choice)
+        return ClipStories(facts, source, subset, windows, with_portraits(facts.cast, portraits), rewriter, choice)
 
     def open(self, root: Path | None, layout: str | None = None) -> ClipSource:
         """Open the release at ``root`` in ``layout``, or in the layout that its files tell.
@@ -204,6 +209,28 @@ class Release:
                 f"subset={EVERY}, every story of every episode."
             )
         return source.subsets()[subset]
+
+
+def with_portraits(cast: Sequence[Character], folder: Path | str | None) -> tuple[Character, ...]:
+    """Return the cast with the pictures ``<name>.png`` of ``folder``, decoded when they are asked for.
+
+    Raises:
+        DataError: If there is no folder, or no picture of somebody.
+    """
+    if folder is None:
+        return tuple(cast)
+    paths = {character.name: Path(folder) / f"{character.name}.png" for character in cast}
+    if missing := [path.name for path in paths.values() if not path.is_file()]:
+        raise DataError(f"No {', '.join(missing)} in '{folder}': dataset.portraits needs a picture of everybody.")
+    return tuple(replace(c, portrait=partial(_portrait, paths[c.name])) for c in cast)
+
+
+def _portrait(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"Portrait '{path}' cannot be decoded: {error}.".replace("..", ".")) from error
 
 
 def complete(source: ClipSource, windows: Sequence[Window]) -> list[Window]:

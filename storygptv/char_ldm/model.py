@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPTextModel, CLIPVisionModelWithProjection, PreTrainedTokenizerBase
 
+from storybench.errors import ConfigError
 from storybench.story import Character
 from storygptv.char_ldm.autoencoder import PatchAutoencoderKL
 from storygptv.char_ldm.fusion import CharacterFusion
@@ -59,9 +60,12 @@ class CharLDM(nn.Module):
     def set_cast(self, cast: Sequence[Character]) -> None:
         """Encode the portraits of ``cast``: the pictures that its names will carry."""
         self.cast = tuple(cast)
+        if without := [c.name for c in cast if c.portrait is None]:
+            raise ConfigError(
+                f"Char-LDM needs a portrait of every member of the cast and has none of {', '.join(without)}: pass "
+                "dataset.portraits=DIR, a folder with <name>.png for each."
+            )
         portraits = [c.portrait().convert("RGB") for c in cast if c.portrait is not None]
-        if len(portraits) != len(self.cast):
-            raise ValueError("every member of the cast needs a portrait")
         if not portraits:
             self.character_embeds = torch.zeros(0, self.fusion.config.embed_dim)
             return
