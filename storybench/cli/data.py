@@ -1,21 +1,24 @@
-"""``storybench data``: what is in a data set, checked, counted, written out."""
+"""``storybench data``: what is in a data set, checked, counted, written out, and completed by masks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from storybench.cli.config import DataConfig, compose
 from storybench.cli.table import print_json
 from storybench.errors import ConfigError, unknown
 
-ACTIONS = ("stats", "export", "verify", "build")
+ACTIONS = ("stats", "export", "verify", "build", "masks")
 USAGE = """usage: storybench data ACTION dataset=NAME [dataset.root=DIR] [key=value ...]
 
   stats   counts: stories, words, characters, references; split= subset= text= limit= format=json
   export  one JSON object a story, a line each: split= subset= text= limit= out=FILE
   verify  what is in dataset.root, what is missing, and every defect: dataset.layout= format=json
-  build   the canonical Parquet form: subset= out=DIR pictures=frame|all|none"""
+  build   the canonical Parquet form: subset= out=DIR pictures=frame|all|none
+  masks   instance maps by Segment Anything from boxes: checkpoint=FILE model_type=vit_h out=DIR device= batch_size="""
+BUILT_PICTURES = "frame"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,9 +42,13 @@ def main(arguments: Sequence[str]) -> int:
         from storybench.cli import data_export
 
         return data_export.main(config)
+    if action == "masks":
+        from storybench.cli import data_masks
+
+        return data_masks.main(config)
     from storybench.cli import data_build
 
-    return data_build.main(config)
+    return data_build.main(replace(config, pictures=BUILT_PICTURES) if config.pictures == "auto" else config)
 
 
 def _verify(config: DataConfig) -> int:

@@ -14,7 +14,7 @@ COMMANDS = {  # name -> (module with main(arguments) -> status, what it does)
     "draw": ("storybench.cli.draw", "a story typed by a person -> a strip of frames (PNG)"),
     "evaluate": ("storybench.cli.evaluate", "score frames made elsewhere"),
     "demo": ("storybench.cli.demo", "the reference models between ceiling and floor, with strips"),
-    "data": ("storybench.cli.data", "stats | export | verify | build: counts, JSON Lines, checks, Parquet"),
+    "data": ("storybench.cli.data", "stats | export | verify | build | masks: counts, stories, checks, Parquet, masks"),
     "train": ("storybench.cli.train", "train a stage of a reference model"),
     "list": ("storybench.cli.list_", "models, data sets, splits, metrics, stages; what is missing"),
 }

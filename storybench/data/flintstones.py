@@ -19,6 +19,7 @@ from storybench.data.layouts.flintstones_storydalle import FlintstonesStoryDALLE
 from storybench.data.layouts.flintstones_storygptv import FlintstonesStoryGPTV
 from storybench.data.release import Layout, Release, parquet_layout
 from storybench.data.stories import ClipStories
+from storybench.errors import ConfigError
 
 _WITH_FOLDER: tuple[type[FlintstonesRelease], ...] = (FlintstonesAI2, FlintstonesStoryDALLE, FlintstonesStoryGPTV)
 
@@ -68,6 +69,7 @@ def flintstones(
     pictures: bool = True,
     pronouns: Mapping[str, str] | None = None,
     portraits: Path | None = None,
+    masks: Path | str | None = None,
 ) -> ClipStories:
     """Return the stories of a subset whose clips all have a caption.
 
@@ -83,10 +85,19 @@ def flintstones(
         pictures: Whether to read pictures; False needs annotation and captions only.
         pronouns: Other pronouns for some characters in the referential text: ``{"Dino": "it"}``.
         portraits: Folder with ``<name>.png`` of everybody, for models that look at them.
+        masks: Folder that ``storybench data masks`` wrote; None for the release's own maps, or ``<root>/masks``.
 
     Raises:
         ConfigError: If ``root`` is not given, or a value is unknown or out of range.
         DataError: If the layout cannot be told, or a file is missing or damaged.
     """
     choice = FrameChoice(frame, seed, epoch)
-    return RELEASE.stories(subset, root, layout, frames, rule, choice, pictures, pronouns, portraits)
+    stories = RELEASE.stories(subset, root, layout, frames, rule, choice, pictures, pronouns, portraits)
+    if masks is not None:
+        if not isinstance(stories.source, FlintstonesRelease):
+            raise ConfigError(
+                f"dataset.masks is given, but layout {stories.source.layout} has no boxes: expected ai2, storydalle or "
+                "storygptv."
+            )
+        stories.source.use_masks(masks)
+    return stories

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from storybench.data.layouts.flintstones_annotation import name_of
-from storybench.data.layouts.flintstones_release import FlintstonesRelease, Instances, scaled
+from storybench.data.layouts.flintstones_release import FlintstonesRelease, Regions, scaled
 from storybench.data.safe import read_npy, read_npz
 from storybench.errors import DataError
 
@@ -25,25 +25,32 @@ class FlintstonesAI2(FlintstonesRelease):
     def __init__(self, root: Path) -> None:
         """Open the release at ``root``."""
         super().__init__(root)
-        self.has_masks = (root / "entity_segmentation").is_dir()
+        self.has_maps = (root / "entity_segmentation").is_dir()
 
-    def instances(self, clip_id: str, frame: int, size: tuple[int, int]) -> Instances:
-        """Return map, boxes and names of the characters of a picture; no map if the release here has no masks.
+    def regions(self, clip_id: str, frame: int, size: tuple[int, int]) -> Regions:
+        """Return boxes and names of the characters of a picture.
 
         Raises:
-            DataError: If a mask or track is damaged or of another shape than its clip.
+            DataError: If a track is damaged or of another shape than its clip.
         """
         clip, entities = self.annotation(clip_id)
         boxes = [self._tracked(entity, frame) or box[1:] for box, entity in zip(clip.boxes, entities, strict=True)]
-        labels = tuple(name_of(box.label) for box in clip.boxes)
-        if not self.has_masks:
-            return Instances(None, scaled(boxes, size), labels)
+        return Regions(scaled(boxes, size), tuple(name_of(box.label) for box in clip.boxes))
+
+    def own_map(self, clip_id: str, frame: int, size: tuple[int, int]) -> np.ndarray | None:
+        """Return the map of a picture; None if the release here has no masks.
+
+        Raises:
+            DataError: If a mask is damaged or of another shape than its clip.
+        """
+        if not self.has_maps:
+            return None
         instances = np.zeros((size[1], size[0]), np.uint8)
-        for k, entity in enumerate(entities, start=1):
+        for k, entity in enumerate(self.annotation(clip_id).entities, start=1):
             mask = self._mask(entity, frame, instances.shape)
             if mask is not None:
                 instances[mask] = k
-        return Instances(instances, scaled(boxes, size), labels)
+        return instances
 
     def _mask(self, entity: str, frame: int, shape: tuple[int, ...]) -> np.ndarray | None:
         """Return the mask (height, width) of an entity, or None if the release has none for it."""

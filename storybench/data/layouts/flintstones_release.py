@@ -1,7 +1,8 @@
 """What the picture layouts of FlintstonesSV share: clips in story order, and one ``.npy`` of pictures a clip.
 
 Opening reads annotation and split. A picture is read when it is asked for, from a file that is only mapped, so that
-memory stays flat whatever the size of the release.
+memory stays flat whatever the size of the release. A release without maps of its own takes those in ``<root>/masks``,
+which ``storybench data masks`` makes.
 """
 
 from __future__ import annotations
@@ -24,17 +25,15 @@ from storybench.data.layouts.flintstones_annotation import (
     read_annotations,
     read_split,
 )
+from storybench.data.layouts.flintstones_masks import MaskFolder, Rectangle
 from storybench.data.safe import read_npy
 from storybench.errors import DataError
 from storybench.story import FramePixels
 
-Rectangle = tuple[int, int, int, int]
 
+class Regions(NamedTuple):
+    """Who is where in one picture: for instance k of its map, box (in pixels) and name at index k - 1."""
 
-class Instances(NamedTuple):
-    """Who is where in one picture: the map or None, and for instance k box and name at index k - 1."""
-
-    map: np.ndarray | None
     boxes: tuple[Rectangle, ...]
     labels: tuple[str, ...]
 
@@ -45,6 +44,7 @@ class FlintstonesRelease:
     Attributes:
         layout: Name of the layout.
         has_pictures: Whether pictures are read; False if their folder is not there.
+        has_maps: Whether the release came with instance maps of its own.
         root: The release's folder.
     """
 
@@ -60,6 +60,9 @@ class FlintstonesRelease:
         """
         self.root = root
         self.has_pictures = (root / self.pictures_folder).is_dir()
+        self.has_maps = False
+        self._beside = MaskFolder.beside(root)
+        self._named: MaskFolder | None = None
         self.annotations: dict[str, Annotation] = read_annotations(root / ANNOTATION_FILE)
         self._subsets = read_split(root / self.split_file, self.annotations)
         self._episodes = in_story_order(self.annotations)
@@ -91,23 +94,58 @@ class FlintstonesRelease:
         """Return how many pictures a clip has; only the file's header is read."""
         return int(self._pictures(clip_id).shape[0])
 
+    def picture_size(self, clip_id: str) -> tuple[int, int]:
+        """Return width and height of a clip's pictures; only the file's header is read."""
+        height, width = self._pictures(clip_id).shape[1:3]
+        return width, height
+
     def pixels(self, clip_id: str, frame: int) -> FramePixels:
         """Decode picture ``frame`` of a clip, RGB, with boxes scaled to its size.
 
         Raises:
             DataError: If the file is missing, damaged, or has no such picture.
         """
+        image = self.picture(clip_id, frame)
+        boxes, labels = self.regions(clip_id, frame, image.size)
+        return FramePixels(image, self._instances(clip_id, frame, image.size, boxes), boxes, labels)
+
+    def picture(self, clip_id: str, frame: int) -> Image.Image:
+        """Decode picture ``frame`` of a clip alone, RGB.
+
+        Raises:
+            DataError: As :meth:`pixels`.
+        """
         pictures = self._pictures(clip_id)
         if not 0 <= frame < len(pictures):
             raise DataError(f"Clip {clip_id} of '{self.root}' has pictures 0..{len(pictures) - 1}, not {frame}.")
-        image = Image.fromarray(np.array(pictures[frame]))
-        instances = self.instances(clip_id, frame, image.size)
-        return FramePixels(image, instances.map, instances.boxes, instances.labels)
+        return Image.fromarray(np.array(pictures[frame]))
 
-    def instances(self, clip_id: str, frame: int, size: tuple[int, int]) -> Instances:
-        """Return boxes and names of a picture of ``size`` (width, height); a layout with masks adds its map."""
+    def use_masks(self, folder: Path | str) -> None:
+        """Take instance maps from ``folder`` and from nowhere else, even if the release has its own.
+
+        Raises:
+            DataError: If ``storybench data masks`` did not make that folder.
+        """
+        self._named = MaskFolder.at(folder)
+
+    def regions(self, clip_id: str, frame: int, size: tuple[int, int]) -> Regions:
+        """Return boxes and names of a picture of ``size`` (width, height)."""
         boxes = self.clip(clip_id).boxes
-        return Instances(None, scaled((box[1:] for box in boxes), size), tuple(name_of(b.label) for b in boxes))
+        return Regions(scaled((box[1:] for box in boxes), size), tuple(name_of(b.label) for b in boxes))
+
+    def own_map(self, clip_id: str, frame: int, size: tuple[int, int]) -> np.ndarray | None:
+        """Return the map (height, width) that the release came with; a layout without maps has None."""
+        return None
+
+    def _instances(
+        self, clip_id: str, frame: int, size: tuple[int, int], boxes: tuple[Rectangle, ...]
+    ) -> np.ndarray | None:
+        """Return the map of a picture: of the folder named, else the release's own, else of ``<root>/masks``."""
+        made = self._named or (None if self.has_maps else self._beside)
+        if made is None:
+            return self.own_map(clip_id, frame, size)
+        found = made.read(clip_id, frame, size, boxes)
+        return None if found is None else found[0]
 
     def _pictures(self, clip_id: str) -> np.ndarray:
         """Map the pictures of a clip: (n, height, width, 3) uint8."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from storybench.data.layouts.flintstones_annotation import name_of
-from storybench.data.layouts.flintstones_release import FlintstonesRelease, Instances, scaled
+from storybench.data.layouts.flintstones_release import FlintstonesRelease, Regions, scaled
 from storybench.data.safe import read_json, read_npy
 from storybench.errors import DataError
 
@@ -41,28 +41,35 @@ class FlintstonesStoryGPTV(FlintstonesRelease):
     def __init__(self, root: Path) -> None:
         """Open the release at ``root``."""
         super().__init__(root)
+        self.has_maps = (root / MASKS_FOLDER).is_dir()
         path = root / SEGMENTS_FILE
         self.segments = read_segments(path) if path.is_file() else {}
 
-    def instances(self, clip_id: str, frame: int, size: tuple[int, int]) -> Instances:
-        """Return map, boxes and names of a picture.
+    def regions(self, clip_id: str, frame: int, size: tuple[int, int]) -> Regions:
+        """Return boxes and names of the segments of a clip, or of its annotation where it has none."""
+        segments = self.segments.get(clip_id)
+        if not segments:
+            return super().regions(clip_id, frame, size)
+        by_id = {segment.id: segment for segment in segments}
+        named = [by_id.get(k, Segment(k, "", (0, 0, 0, 0))) for k in range(1, max(by_id) + 1)]
+        return Regions(scaled((s.bbox for s in named), size), tuple(name_of(s.word) for s in named))
+
+    def own_map(self, clip_id: str, frame: int, size: tuple[int, int]) -> np.ndarray | None:
+        """Return the published map of a picture; None if it has none.
 
         Raises:
-            DataError: If the instance map is damaged or of another size than its picture.
+            DataError: If the map is damaged or of another size than its picture.
         """
         path = self.root / MASKS_FOLDER / f"{clip_id}-frame{frame}.npy"
-        instances = np.array(read_npy(path)) if path.is_file() else None
-        if instances is not None and (instances.shape != size[::-1] or instances.dtype.kind not in "biu"):
+        if not path.is_file():
+            return None
+        instances = np.array(read_npy(path))
+        if instances.shape != size[::-1] or instances.dtype.kind not in "biu":
             raise DataError(
                 f"'{path}' holds {instances.dtype} of shape {instances.shape}: expected whole numbers of shape "
                 f"{size[::-1]}; take the file again from its source."
             )
-        segments = self.segments.get(clip_id)
-        if not segments:
-            return super().instances(clip_id, frame, size)._replace(map=instances)
-        by_id = {segment.id: segment for segment in segments}
-        named = [by_id.get(k, Segment(k, "", (0, 0, 0, 0))) for k in range(1, max(by_id) + 1)]
-        return Instances(instances, scaled((s.bbox for s in named), size), tuple(name_of(s.word) for s in named))
+        return instances
 
 
 def read_segments(path: Path) -> dict[str, tuple[Segment, ...]]:
