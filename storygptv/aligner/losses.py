@@ -45,14 +45,14 @@ def generation_loss(
         scope: ``all_img`` is Eq. 4 (the R [IMG] tokens); ``text_and_first_img`` is the published code (all text, and
             of the [IMG] tokens the first).
     """
-    is_img = batch.slots == Slot.IMG
-    published = (batch.slots == Slot.TEXT) | (is_img & (batch.ids == 0))
+    is_img = batch.read > 0
+    published = ((batch.slots == Slot.TEXT) & ~is_img) | (batch.read == 1)
     scoped = is_img if scope == "all_img" else published
     wanted = scoped & batch.valid & (batch.frames >= 0)  # BOS follows nothing
     row, place = wanted.nonzero(as_tuple=True)
     before = previous_token(batch.branch)[row, place]
     logits = img.logits(hidden[row, before], head).float()  # (M, V + R)
-    labels = torch.where(is_img, batch.ids + head.out_features, batch.ids)[row, place]
+    labels = torch.where(is_img, batch.read - 1 + head.out_features, batch.ids)[row, place]
     weight = batch.repeats[row, place].to(logits.dtype)
     losses = nn.functional.cross_entropy(logits, labels, reduction="none")
     return (losses * weight).sum() / weight.sum()

@@ -1,37 +1,33 @@
-"""What the aligner trains on: stories told twice, their true pictures as features, and the embeddings to aim at.
+"""What the aligner trains on, encoded once: picture features and target embeddings in memory-mapped fp16 arrays.
 
-The target of frame t is the Char-LDM embedding of its explicit caption (``original``, as in the paper), or of the same
-event in the plainest words (``plain``: a small LM carries what is shown more surely than how it was worded). A sentence
-follows for each detail that an earlier picture of the story has shown: what a reader who saw the story so far can know.
-Pictures are drawn and encoded once; features and targets lie in memory-mapped half-precision arrays.
+A pool is a folder with ``features.npy`` (F, V) and ``targets.npy`` (F, Q, D), one row a picture that differs from the
+others, ``index.npy`` (N, T) from the frames of stories to rows (overlapping stories share pictures), ``stories.jsonl``
+and ``done.json``, which says how far it is made. Encoding that was killed goes on where it was.
 
-N stories, T frames, V width of picture features, Q length and D width of the conditioning embedding.
+N stories, T frames, F pictures, V width of picture features, Q length and D width of the conditioning embedding.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from storybench.data.toonsv.drawing.render import render
-from storybench.data.toonsv.events import Event
-from storybench.data.toonsv.grammar import Told, tell_story, visible_details
-from storybench.data.toonsv.planner import StoryPlan, plan_story
-from storybench.data.toonsv.sampling import sample_training_stories
-from storybench.data.toonsv.world import SETTINGS, STAND
-from storygptv.aligner.story_text import detail_subject
+from storybench.errors import DataError
+from storygptv.aligner.stories import PoolStory, read_stories, write_stories
 
-TargetText = Literal["original", "plain"]
-
-_STREAM = 61  # this stage's stream of training stories
+MARKER, STORIES = "done.json", "stories.jsonl"
+BATCH = 50  # pictures or texts encoded together
+SAME = 2e-2  # relative: fp16 storage, and other kernels on another machine
 
 
 class PictureModel(Protocol):
@@ -47,127 +43,145 @@ class PictureModel(Protocol):
 
 
 @dataclass(frozen=True)
-class PoolStory:
-    """The texts of one story, one a frame."""
+class PoolSource:
+    """Stories to encode, their pictures and target texts; see :mod:`storygptv.aligner.sources`."""
 
-    explicit: tuple[str, ...]
-    referential: tuple[str, ...]
-    targets: tuple[str, ...]
-    characters: tuple[tuple[str, ...], ...]
-    referred: tuple[tuple[str, ...], ...]  # characters that the referential caption does not name
-    recalled: tuple[dict[str, str], ...]  # details that earlier pictures showed and this one shows again
+    identity: dict[str, Any]  # what it was made from, for the marker
+    names: tuple[str, ...]  # the cast
+    stories: tuple[PoolStory, ...]
+    index: np.ndarray  # (N, T) row of each frame
+    texts: tuple[str, ...]  # target text of each row
+    pixels: Callable[[int], Tensor]  # row -> picture (3, H, W) in [-1, 1]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the identity with a hash of all texts and of which frames share a picture."""
+        told = json.dumps([asdict(story) for story in self.stories] + list(self.texts))
+        digest = hashlib.sha256(told.encode() + self.index.tobytes()).hexdigest()
+        return {**self.identity, "pictures": len(self.texts), "sha256": digest}
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Stories, picture features (N, T, V) and targets (N, T, Q, D)."""
+    """Stories over encoded pictures: the arrays of the module, mapped and not read."""
 
+    names: tuple[str, ...]
     stories: tuple[PoolStory, ...]
+    index: np.ndarray
     features: np.ndarray
     targets: np.ndarray
+    identity: Mapping[str, Any] = field(default_factory=dict)  # what it was made from
 
+    def story_features(self, stories: Sequence[int] | np.ndarray | slice) -> Tensor:
+        """Return the features (B, T, V) of some stories in fp32."""
+        return torch.from_numpy(np.asarray(self.features[self.index[stories]], np.float32))
 
-VERBS = {
-    "stand": "stands",
-    "walk": "walks",
-    "run": "runs",
-    "jump": "jumps",
-    "sit": "sits",
-    "sleep": "sleeps",
-    "wave": "waves",
-    "dance": "dances",
-    "cheer": "cheers",
-}
-PLACES = {name: f"{'on' if name in ('beach', 'farm') else 'in'} the {name}" for name in SETTINGS}
+    def story_targets(self, stories: Sequence[int] | np.ndarray | slice) -> Tensor:
+        """Return the targets (B, T, Q, D) of some stories in fp32."""
+        return torch.from_numpy(np.asarray(self.targets[self.index[stories]], np.float32))
 
-
-def plain_caption(event: Event) -> str:
-    """Return the event in the plainest words: who does what, from left to right, and where."""
-    clauses = []
-    for name in event.characters:
-        action, prop = event.actions[name], event.props.get(name)
-        thing = f"{'an' if prop == 'umbrella' else 'a'} {prop}"
-        verb = "holds" if prop and action == STAND else VERBS[action]
-        clauses.append(f"{name} {verb}" + (f" {thing}" if verb == "holds" else f" holding {thing}" if prop else ""))
-    told = clauses[0] + "".join(f" {word} {c}" for word, c in zip(("while", "and"), clauses[1:], strict=False))
-    return f"{told} {PLACES[event.setting]}."
-
-
-def pool_story(plan: StoryPlan, told: Sequence[Told], target_text: TargetText = "original") -> PoolStory:
-    """Return the texts of a planned story."""
-    shown: set[str] = set()
-    targets, referred, recalled = [], [], []
-    for t, texts in enumerate(told):
-        details = visible_details(plan, t)
-        known = {key: value for key, value in details.items() if key in shown}
-        shown |= set(details)
-        said = texts.explicit.text if target_text == "original" else plain_caption(plan.events[t])
-        targets.append(" ".join([said, *(f"{detail_subject(k)} {v}." for k, v in known.items())]))
-        recalled.append(known)
-        mentions = texts.referential.mentions
-        named = {n for m in mentions if m.kind == "explicit" for n in m.characters}
-        referred.append(tuple(n for n in plan.events[t].characters if n not in named))
-    return PoolStory(
-        tuple(x.explicit.text for x in told),
-        tuple(x.referential.text for x in told),
-        tuple(targets),
-        tuple(event.characters for event in plan.events),
-        tuple(referred),
-        tuple(recalled),
-    )
-
-
-def planned_stories(split: str, count: int, frames: int, seed: int) -> list[tuple[StoryPlan, tuple[Told, ...]]]:
-    """Return fresh training stories (``train``) or the first stories of another split."""
-    if split == "train":
-        return list(sample_training_stories(_STREAM + seed, count, frames))
-    plans = [plan_story(split, k, frames, 0) for k in range(count)]
-    return [(plan, tell_story(plan)) for plan in plans]
+    def first(self, count: int) -> Pool:
+        """Return the pool of the first ``count`` stories."""
+        return replace(self, stories=self.stories[:count], index=self.index[:count])
 
 
 @torch.no_grad()
 def build_pool(
-    model: PictureModel,
-    folder: Path,
-    split: str,
-    count: int,
-    frames: int,
-    seed: int = 0,
-    chunk: int = 50,
-    target_text: TargetText = "original",
+    source: PoolSource, folder: Path, model: PictureModel, chunk: int = 250, say: Callable[[str], None] | None = print
 ) -> Pool:
-    """Return the pool in ``folder``, drawing and encoding what is not there yet (resumes after a kill)."""
-    planned = planned_stories(split, count, frames, seed)
-    stories = tuple(pool_story(plan, told, target_text) for plan, told in planned)
+    """Return the pool in ``folder``, encoding what is not there yet (resumes after a kill).
+
+    Args:
+        source: The stories.
+        folder: Where to.
+        model: Char-LDM.
+        chunk: Pictures between two saves.
+        say: Takes a line of progress now and then; None keeps quiet.
+
+    Raises:
+        DataError: If the folder holds a pool of other stories or of another Char-LDM.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    marker = folder / "done.json"
-    wanted = {"split": split, "frames": frames, "seed": seed, "target_text": target_text}
-    state = json.loads(marker.read_text()) if marker.exists() else {**wanted, "count": 0}
-    if {key: state[key] for key in wanted} != wanted:
-        raise ValueError(f"{folder} holds another pool ({state}), wanted {wanted}: give another folder")
-    done, started = 0, time.monotonic()
-    if state["count"] >= count or state.get("size") == count:  # complete, or to be continued
-        done = min(state["count"], count)
-    for first in range(done, count, chunk):
-        part = planned[first : first + chunk]
-        pixels = [_pixels(scene) for plan, _ in part for scene in plan.scenes]
-        features = torch.cat([model.encode_frames(torch.stack(pixels[k : k + 50])) for k in range(0, len(pixels), 50)])
-        texts = [text for story in stories[first : first + chunk] for text in story.targets]
-        targets = torch.cat([model.condition(texts[k : k + 50]) for k in range(0, len(texts), 50)])
-        for name, rows in (("features", features), ("targets", targets)):
-            file, shape = folder / f"{name}.npy", (count, frames, *rows.shape[1:])
-            mode = "w+" if first == 0 else "r+"
-            array = np.lib.format.open_memmap(file, mode, np.float16, shape if mode == "w+" else None)
-            array[first : first + len(part)] = rows.unflatten(0, (len(part), frames)).cpu().numpy()
+    wanted, count = source.fingerprint(), len(source.texts)
+    state = json.loads((folder / MARKER).read_text()) if (folder / MARKER).exists() else {**wanted, "done": 0}
+    if {**state, "done": 0} != {**wanted, "done": 0}:
+        differs = next(key for key in {**wanted, **state} if wanted.get(key) != state.get(key))
+        raise DataError(
+            f"'{folder}' holds embeddings of other stories ({differs}: {state.get(differs)}, wanted "
+            f"{wanted.get(differs)}): give another folder, or remove it."
+        )
+    if not state["done"]:
+        write_stories(folder / STORIES, source.names, source.stories)
+        np.save(folder / "index.npy", source.index)
+    else:
+        _check_model(source, folder, model)
+    started = time.monotonic()
+    for first in range(state["done"], count, chunk):
+        rows = range(first, min(first + chunk, count))
+        parts = {"features": _features(source, rows, model), "targets": _targets(source, rows, model)}
+        for name, values in parts.items():
+            file, shape = folder / f"{name}.npy", (count, *values.shape[1:])
+            fresh = first == 0
+            array = np.lib.format.open_memmap(file, "w+" if fresh else "r+", np.float16, shape if fresh else None)
+            array[rows.start : rows.stop] = values.float().cpu().numpy()
             array.flush()
-        marker.write_text(json.dumps({**wanted, "count": first + len(part), "size": count}))
-        if first // chunk % 10 == 0:
-            rate = (first - done + len(part)) / (time.monotonic() - started)
-            print(f"pool {split}: {first + len(part)}/{count} stories, {rate:.1f}/s", flush=True)
-    features, targets = (np.load(folder / f"{name}.npy", mmap_mode="r")[:count] for name in ("features", "targets"))
-    return Pool(stories, features, targets)
+        _write(folder / MARKER, json.dumps({**wanted, "done": rows.stop}))
+        if say and (first // chunk % 8 == 0 or rows.stop == count):
+            rate = (rows.stop - state["done"]) / (time.monotonic() - started)
+            say(f"{folder.name}: {rows.stop}/{count} pictures, {rate:.1f}/s")
+    return open_pool(folder)
 
 
-def _pixels(scene: object) -> Tensor:
-    array = np.array(render(scene).image, dtype=np.uint8)  # type: ignore[arg-type]
-    return torch.from_numpy(array).permute(2, 0, 1).float().div_(127.5).sub_(1)  # (3, H, W)
+def open_pool(folder: str | Path) -> Pool:
+    """Return a finished pool.
+
+    Raises:
+        DataError: If there is none, or it is not finished.
+    """
+    folder = Path(folder)
+    command = "run storybench train model=storygptv stage=embeddings"
+    if not (folder / MARKER).exists():
+        raise DataError(f"No embeddings at '{folder}': {command} first, or give embeddings=DIR.")
+    state = json.loads((folder / MARKER).read_text())
+    if state["done"] < state["pictures"]:
+        raise DataError(f"'{folder}' has {state['done']} of {state['pictures']} pictures: {command} again to go on.")
+    names, stories = read_stories(folder / STORIES)
+    arrays = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("features", "targets"))
+    return Pool(names, stories, np.load(folder / "index.npy"), *arrays, state)
+
+
+def _features(source: PoolSource, rows: Sequence[int], model: PictureModel) -> Tensor:
+    """Return the features (n, V) of the pictures of ``rows``; pictures of one size are encoded together."""
+    found = []
+    for k in range(0, len(rows), BATCH):
+        pixels = [source.pixels(row) for row in rows[k : k + BATCH]]
+        if len({p.shape for p in pixels}) == 1:
+            found.append(model.encode_frames(torch.stack(pixels)))
+        else:
+            found += [model.encode_frames(p[None]) for p in pixels]
+    return torch.cat(found)
+
+
+def _targets(source: PoolSource, rows: Sequence[int], model: PictureModel) -> Tensor:
+    """Return the targets (n, Q, D) of ``rows``."""
+    texts = [source.texts[row] for row in rows]
+    return torch.cat([model.condition(texts[k : k + BATCH]) for k in range(0, len(texts), BATCH)])
+
+
+def _check_model(source: PoolSource, folder: Path, model: PictureModel) -> None:
+    """Compare row 0 with what ``model`` makes of it now.
+
+    Raises:
+        DataError: If they differ: half of a pool from another model would train without a word.
+    """
+    for name, now in (("features", _features(source, [0], model)), ("targets", _targets(source, [0], model))):
+        kept = torch.from_numpy(np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")[:1], np.float32))
+        now = now.float().cpu()
+        if kept.shape != now.shape or (kept - now).norm() > SAME * now.norm():
+            raise DataError(f"'{folder}' holds {name} of another Char-LDM: give another folder, or remove it.")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write so that a kill leaves the old file or the new one."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)

@@ -2,16 +2,12 @@
 
 At paper scale this stage does not exist: a published LLM takes its place. The model sees text only
 (:mod:`storygptv.aligner.story_text`), fresh stories of the train side without end; validation uses the val split.
-
-    python -m storygptv.aligner.pretrain out=work/lm max_seconds=720
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,11 +22,10 @@ from storybench.data.toonsv.grammar import Told, tell_story
 from storybench.data.toonsv.lexicon import vocabulary
 from storybench.data.toonsv.planner import StoryPlan, plan_story
 from storybench.data.toonsv.sampling import sample_training_stories
-from storygptv.aligner.options import parse_options
 from storygptv.aligner.packing import packed_mask, packed_positions
 from storygptv.aligner.story_text import EXTRA_WORDS, Kind, Piece, StoryWriter, TextOptions
 from storygptv.tokenizer import build_tokenizer
-from storygptv.training import FitConfig, fit
+from storygptv.training import FitConfig, fit, is_main_process
 
 _STREAM = 41  # this stage's stream of training stories
 POOL_STEPS = 8  # stories are written for so many steps at a time and sorted by length
@@ -40,7 +35,8 @@ POOL_STEPS = 8  # stories are written for so many steps at a time and sorted by 
 class LMConfig:
     """The size of the language model and of its training."""
 
-    out: str = "work/lm"
+    fit: FitConfig
+    save_to: str = "work/lm"
     layers: int = 4
     width: int = 192
     heads: int = 4
@@ -50,15 +46,6 @@ class LMConfig:
     one_frame_until: float = 0.12  # fraction of the steps
     two_frames_until: float = 0.25
     max_start: int = 100  # stories start at a random position below this, so that later ones are trained too
-    steps: int = 800
-    learning_rate: float = 2e-3
-    muon: float = 0.02  # learning rate of hidden matrices
-    warmup: int = 50
-    cooldown: float = 0.4
-    seed: int = 0
-    threads: int = 1
-    max_seconds: float = 720.0
-    checkpoint_seconds: float = 60.0
     eval_every: int = 100
     eval_stories: int = 100
     samples: int = 4  # stories whose last picture the model describes at the end
@@ -77,7 +64,7 @@ class TextBatch(NamedTuple):
 def build_lm(config: LMConfig) -> tuple[OPTForCausalLM, PreTrainedTokenizerFast]:
     """Return an untrained model and its tokenizer."""
     tokenizer = build_tokenizer([*vocabulary(), *EXTRA_WORDS], config.max_positions)
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.fit.seed)
     model = OPTForCausalLM(
         OPTConfig(
             vocab_size=len(tokenizer),
@@ -147,7 +134,7 @@ def story_length(config: LMConfig, pool: int) -> int:
 
     Copying a name from the caption at hand is learnt first, where there is nothing else to copy from.
     """
-    passed = pool * POOL_STEPS / config.steps
+    passed = pool * POOL_STEPS / config.fit.steps
     if passed < config.one_frame_until:
         return 1
     if passed < config.two_frames_until:
@@ -160,8 +147,8 @@ def _pool(config: LMConfig, number: int) -> tuple[list[list[Piece]], int]:
     """Return fresh stories for several steps, shortest first, and how many a step takes."""
     frames = story_length(config, number)
     count = max(1, config.frames // frames)
-    rng = np.random.default_rng([config.seed, _STREAM, number])
-    stream = sample_training_stories(_STREAM + config.seed, POOL_STEPS * count, frames, number * 10_000)
+    rng = np.random.default_rng([config.fit.seed, _STREAM, number])
+    stream = sample_training_stories(_STREAM + config.fit.seed, POOL_STEPS * count, frames, number * 10_000)
     written = [StoryWriter(plan, told, rng, TextOptions()).write() for plan, told in stream]
     return sorted(written, key=lambda pieces: sum(p.text.count(" ") + 1 for p in pieces)), count
 
@@ -170,9 +157,11 @@ def training_batch(config: LMConfig, tokenizer: PreTrainedTokenizerFast, step: i
     """Return the batch of a step, stories of like length: a function of (config, step) alone."""
     number, place = divmod(step, POOL_STEPS)
     stories, count = _pool(config, number)
-    first = int(np.random.default_rng([config.seed, number]).permutation(POOL_STEPS)[place]) * count
+    first = int(np.random.default_rng([config.fit.seed, number]).permutation(POOL_STEPS)[place]) * count
     batch = encode(stories[first : first + count], tokenizer)
-    start = np.random.default_rng([config.seed, _STREAM, number, place]).integers(0, config.max_start, len(batch.ids))
+    start = np.random.default_rng([config.fit.seed, _STREAM, number, place]).integers(
+        0, config.max_start, len(batch.ids)
+    )
     return batch._replace(start=torch.from_numpy(start)[:, None])
 
 
@@ -222,53 +211,36 @@ def write_samples(model: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, cou
     return samples
 
 
-def train(**options: Any) -> dict[str, float]:
-    """Pretrain, save model, tokenizer, ``metrics.json`` and samples to ``out``; return the held-out scores."""
-    config = LMConfig(**options)
-    torch.set_num_threads(config.threads)
+def train(fit_config: Mapping[str, Any], **options: Any) -> dict[str, float]:
+    """Pretrain, save model, tokenizer, ``metrics.json`` and samples to ``save_to``; return the held-out scores.
+
+    Args:
+        fit_config: Fields of :class:`~storygptv.training.FitConfig`.
+        options: Fields of :class:`LMConfig`.
+    """
+    config = LMConfig(fit=FitConfig(**fit_config), **options)
+    if config.fit.threads:
+        torch.set_num_threads(config.fit.threads)
     model, tokenizer = build_lm(config)
     model.train()
-    tokens = [0]
 
     def loss(batch: TextBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         del generator
         value, right, kinds = next_token_loss(model, batch)
-        tokens[0] += batch.ids.numel()
         names = right[kinds == Kind.NAME_REFERRED].float()
         return value, {"names": float(names.mean()) if len(names) else 0.0, "tokens": batch.ids.numel()}
 
     def report(step: int) -> dict[str, float]:
         return evaluate(model, tokenizer, config.eval_stories) if step % config.eval_every == 0 else {}
 
-    def batches(step: int) -> TextBatch:
-        return training_batch(config, tokenizer, step)
-
-    fit_config = FitConfig(
-        out=config.out,
-        steps=config.steps,
-        learning_rate=config.learning_rate,
-        muon=config.muon,
-        warmup=config.warmup,
-        cooldown=config.cooldown,
-        weight_decay=0.01,
-        betas=(0.9, 0.98),
-        seed=config.seed,
-        threads=config.threads,
-        checkpoint_seconds=config.checkpoint_seconds,
-        max_seconds=config.max_seconds,
-    )
-    result = fit(model, loss, batches, fit_config, report)
+    result = fit(model, loss, lambda step: training_batch(config, tokenizer, step), config.fit, report)
+    if not is_main_process():
+        return {}
     model.eval()
     scores = evaluate(model, tokenizer, 2 * config.eval_stories)
-    out = Path(config.out)
+    out = Path(config.save_to)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     (out / "metrics.json").write_text(json.dumps({**scores, **result}, indent=1))
     (out / "samples.json").write_text(json.dumps(write_samples(model, tokenizer, config.samples), indent=1))
     return scores
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    for score in train(**parse_options(LMConfig, sys.argv[1:])).items():
-        print(*score)

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from storybench.data.toonsv.world import NAMES, SCARF_COLOURS
-from storygptv.aligner.pool import PoolStory
+from storygptv.aligner.stories import PoolStory
 
 
-def name_candidates(text: str, name: str) -> list[str]:
+def name_candidates(text: str, name: str, names: Sequence[str] = NAMES) -> list[str]:
     """Return ``text`` with each name of the cast in place of ``name``; the true text first."""
-    others = [other for other in NAMES if other != name]
-    return [text, *(re.sub(rf"\b{re.escape(name)}\b", other, text) for other in others)]
+    others = [other for other in names if other != name]
+    return [text, *(re.sub(rf"\b{re.escape(name)}\b", other, text, flags=re.IGNORECASE) for other in others)]
 
 
 def scarf_candidates(text: str, name: str, colour: str) -> list[str]:
@@ -33,27 +33,37 @@ def scarf_candidates(text: str, name: str, colour: str) -> list[str]:
 
 def nearest_is_first(predicted: Tensor, candidates: Tensor) -> bool:
     """Say whether ``predicted`` (Q, D) is nearer to the first of ``candidates`` (K, Q, D) than to the others."""
-    return int((candidates - predicted).norm(dim=-1).mean(-1).argmin()) == 0
+    return int((candidates - predicted.to(candidates)).norm(dim=-1).mean(-1).argmin()) == 0
 
 
 @torch.no_grad()
 def probe(
-    predicted: Sequence[Tensor], stories: Sequence[PoolStory], condition: Callable[[list[str]], Tensor]
+    predicted: Sequence[Tensor],
+    stories: Sequence[PoolStory],
+    condition: Callable[[list[str]], Tensor],
+    names: Sequence[str] = NAMES,
+    first: int = 0,
 ) -> dict[str, float]:
-    """Return ``name_acc`` (chance 1/9) over referred characters and ``scarf_acc`` (chance 1/5) over recalled scarves.
+    """Return ``name_acc`` over referred characters and ``scarf_acc`` over recalled scarves, where there are any.
+
+    Chance is one in the number of names (ToonSV: 1/9), and 1/5 for scarves.
 
     Args:
-        predicted: One tensor (T, Q, D) a story.
+        predicted: One tensor (T - first, Q, D) a story.
         stories: The stories.
         condition: Text encoder of the picture model.
+        names: The cast.
+        first: The first frame that was predicted.
     """
-    names: list[bool] = []
+    called: list[bool] = []
     scarves: list[bool] = []
     for embeddings, story in zip(predicted, stories, strict=True):
-        for t, text in enumerate(story.targets):
-            referred = [name_candidates(text, name) for name in story.referred[t][:1]]
+        for t, text in enumerate(story.targets[first:], first):
+            told = [name for name in story.referred[t] if re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE)]
+            referred = [name_candidates(text, name, names) for name in told[:1]]
             worn = [(k.partition(":")[2], v) for k, v in story.recalled[t].items() if k.startswith("scarf:")]
             recalled = [scarf_candidates(text, name, colour) for name, colour in worn[:1]]
-            names += [nearest_is_first(embeddings[t], condition(texts)) for texts in referred]
-            scarves += [nearest_is_first(embeddings[t], condition(texts)) for texts in recalled]
-    return {"name_acc": sum(names) / max(1, len(names)), "scarf_acc": sum(scarves) / max(1, len(scarves))}
+            called += [nearest_is_first(embeddings[t - first], condition(texts)) for texts in referred]
+            scarves += [nearest_is_first(embeddings[t - first], condition(texts)) for texts in recalled]
+    right = {"name_acc": called, "scarf_acc": scarves}
+    return {key: sum(values) / len(values) for key, values in right.items() if values}

@@ -1,8 +1,13 @@
 """[IMG] tokens: R learned rows beside a frozen vocabulary.
 
 The rows are a parameter of their own, so that no gradient or optimiser state is spent on the vocabulary of the language
-model. As inputs they take the place of token embeddings; as outputs (tied, as in OPT) their logits are appended to the
-vocabulary's, with ids ``vocabulary + r``.
+model. As inputs they take the place of token embeddings; as outputs their logits are appended to the vocabulary's, with
+ids ``vocabulary + r``.
+
+The paper has one trained matrix E_img beside the frozen model, and so have we (``shared``): the input rows are the
+output rows too. That is what tying means in OPT. Llama's output layer is not tied, and the published trainer gave it
+rows of its own there, trained but never saved (storygptv.md section 4): ``own``. Neither changes how a frame is drawn,
+since [IMG] tokens are given and never sampled.
 
 e width, V vocabulary size, R number of [IMG] tokens.
 """
@@ -19,19 +24,24 @@ def img_token_names(count: int) -> list[str]:
 
 
 class ImgTokens(nn.Module):
-    """R rows of width e."""
+    """R rows of width e, and as many output rows where the output layer is not tied."""
 
-    def __init__(self, count: int, table: Tensor) -> None:
-        """Start from random rows that have the mean norm of ``table`` (V, e), the frozen embedding table."""
+    def __init__(self, count: int, width: int, own_output: bool = False) -> None:
+        """Start from random rows of norm about one a dimension; :meth:`rescale_` gives them the norm of words."""
         super().__init__()
-        rows = torch.randn(count, table.shape[1])
-        self.rows = nn.Parameter(rows)
-        self.rescale_(mean_norm(table))
+        self.rows = nn.Parameter(torch.randn(count, width))
+        self.output = nn.Parameter(torch.randn(count, width)) if own_output else None
+        for rows in self.parameters():
+            rows.no_decay = True  # read by storygptv.optimizers: their norm is set, not shrunk
 
     @torch.no_grad()
     def rescale_(self, norm: float) -> None:
         """Give every row the norm ``norm`` (published after each step: the mean norm of the other rows)."""
         self.rows.mul_(norm / self.rows.norm(dim=-1, keepdim=True))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the rows (..., e) of token numbers ``ids`` (...), 0 to R - 1."""
+        return self.rows[ids]
 
     def logits(self, hidden: Tensor, head: nn.Linear) -> Tensor:
         """Return next-token logits over the vocabulary and the [IMG] tokens.
@@ -43,7 +53,8 @@ class ImgTokens(nn.Module):
         Returns:
             Logits of shape (N, V + R).
         """
-        return torch.cat([head(hidden), hidden @ self.rows.to(hidden.dtype).T], dim=-1)
+        rows = self.rows if self.output is None else self.output
+        return torch.cat([head(hidden), hidden @ rows.to(hidden.dtype).T], dim=-1)
 
 
 def mean_norm(table: Tensor) -> float:

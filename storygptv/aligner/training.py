@@ -1,145 +1,146 @@
 """Stage ``aligner``: teach a frozen language model to speak Char-LDM's embedding language.
 
-Trained are the visual projection, the [IMG] rows and the mapper, with L_align (Eq. 6) and L_gen (Eq. 4). History is
-made of true pictures whose features are blurred by noise and sometimes missing: at inference they are generated ones.
-
-    python -m storygptv.aligner.training char_ldm=work/char_ldm lm=work/lm out=work/aligner
+Trained are the visual projection, the [IMG] rows and the mapper, with L_align (Eq. 6) and L_gen (Eq. 4), on what the
+stage ``embeddings`` encoded. History is made of true pictures; the miniature blurs their features by noise and leaves
+some out, since at inference they are generated ones.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from storybench.data.toonsv.dataset import full_cast
-from storybench.data.toonsv.world import NAMES
-from storybench.errors import ConfigError
+from storybench.errors import ConfigError, unknown
+from storygptv.aligner.checkpointing import checkpoint_layers
+from storygptv.aligner.embeddings import data_cast, load_picture_model
+from storygptv.aligner.heads import OutputRows
+from storygptv.aligner.held_out import AlignerObjective, character_sets, evaluate
+from storygptv.aligner.lora import merge_lora
 from storygptv.aligner.losses import AlignLoss, CeScope, alignment_loss
-from storygptv.aligner.model import AlignedLLM, AlignerConfig, load_llm
-from storygptv.aligner.options import parse_options
-from storygptv.aligner.pool import PictureModel, Pool, PoolStory, TargetText, build_pool
-from storygptv.aligner.probing import probe
-from storygptv.aligner.prompt import PromptFormat
-from storygptv.aligner.story_text import ORDINALS
-from storygptv.training import FitConfig, fit
+from storygptv.aligner.model import TargetFrames
+from storygptv.aligner.pool import PictureModel, Pool, open_pool
+from storygptv.aligner.starting import InitFrom, ParamDtype, build, feature_deviation, standardise, warm_up
+from storygptv.shares import process_state
+from storygptv.training import FitConfig, fit, is_main_process
 
-# The pretrained model answers these keys of its fact sheets (story_text.py): rows that start as keys ask for what a
-# frame shows from the first step, where random rows spend hundreds of steps on finding how to ask.
-IMG_WORDS = " ".join(
-    [f"{o}-{fact}" for fact in ("name", "act", "prop", "scarf") for o in ORDINALS]
-    + ["place", "weather", "wall", "first-hue"]
-)
+TargetsPerStory = Literal["all", "one"]
+_CHOICES = {
+    "align_loss": AlignLoss, "ce_scope": CeScope, "target_frames": TargetFrames, "targets_per_story": TargetsPerStory,
+    "output_rows": OutputRows,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class AlignerTraining:
-    """Sizes, data and schedule; the defaults are those of the miniature."""
+    """Sizes, data and losses; the defaults are the paper's, or the published code's where the paper is silent.
 
-    out: str = "work/aligner"
-    lm: str = "work/lm"
+    Raises:
+        ConfigError: If a choice is unknown.
+    """
+
+    fit: FitConfig
+    save_to: str = "work/aligner"
+    save_llm: bool = True  # False: the heads alone, for a published language model
+    lm: str = "work/lm"  # folder or hub name
+    llm_dtype: ParamDtype = "fp32"
+    attention: str = "eager"  # eager or sdpa
+    embeddings: str = "work/embeddings"  # folder of the stage embeddings
+    probe: bool = False  # held-out name_acc, which needs Char-LDM and the data set's cast
     char_ldm: str = "work/char_ldm"
-    pool: str = ""  # folder of drawn and encoded stories; empty: out/pool
-    pool_stories: int = 6000
-    frames: int = 5
-    val_stories: int = 100
+    dataset: Mapping[str, Any] = field(default_factory=lambda: {"name": "toonsv"})
+    val_stories: int = 40  # at each evaluation; all of them at the end
     visual_tokens: int = 4
-    img_tokens: int = 16
-    img_words: str = IMG_WORDS  # words the [IMG] rows start as, one a row; empty: random rows
-    mapper_hidden: int = 192
+    img_tokens: int = 8
+    img_words: str = ""  # words the [IMG] rows start as, one a row; empty: random rows
+    output_rows: OutputRows = "shared"
+    mapper_hidden: int = 512
     mapper_heads: int = 4
-    mapper_layers: int = 2
-    mapper_feedforward: int = 768
-    target_text: TargetText = "plain"  # the paper aligns with the original caption
-    warm_up_steps: int = 500  # of the mapper alone, on cached states
+    mapper_layers: int = 4
+    mapper_feedforward: int = 2048
+    prompt: Mapping[str, Any] = field(default_factory=dict)  # fields of PromptFormat
+    init_from: InitFrom = "none"
+    init_weights: str = ""
+    param_dtype: ParamDtype = "fp32"
+    standardise: bool = False  # start as if features were standardised
+    lora_rank: int = 0  # 0: the language model is frozen, as in the paper
+    lora_alpha: float = 16.0
+    lora_modules: Sequence[str] = ("q_proj", "v_proj")
+    gradient_checkpointing: bool = False
+    warm_up_steps: int = 0  # of the mapper alone, on cached states
     warm_up_stories: int = 2000
     warm_up_frames: int = 128  # a step
-    max_length: int = 256  # tokens of a prompt: about 12 frames of history
-    explicit_share: float = 0.1  # stories read with explicit captions
-    feature_noise: float = 0.4  # largest noise on a history picture, in standard deviations of the features
-    picture_dropout: float = 0.05  # chance that a history picture is a blank (the mean feature)
+    explicit_share: float = 0.0  # stories read with explicit captions
+    feature_noise: float = 0.0  # largest noise on a history picture, in standard deviations of the features
+    picture_dropout: float = 0.0  # chance that a history picture is a blank (the mean feature)
     align_loss: AlignLoss = "l2_norm"
     align_weight: float = 1.0
     ce_scope: CeScope = "text_and_first_img"
     ce_weight: float = 0.5  # published factor, storygptv.md section 4
-    character_weight: float = 0.1  # auxiliary read-out of the frame's characters; 0: off
+    target_frames: TargetFrames = "all"
+    targets_per_story: TargetsPerStory = "all"  # one: a random frame of each story, as published
+    character_weight: float = 0.0  # auxiliary read-out of the frame's characters; 0: off
     rescale_rows: bool = True  # [IMG] rows return to the mean norm of the vocabulary after each step
-    stories: int = 32  # a step
-    steps: int = 1500
-    learning_rate: float = 1e-3
-    muon: float = 0.01  # learning rate of hidden matrices; 0: AdamW on everything
-    warmup: int = 60
-    cooldown: float = 0.4
-    weight_decay: float = 0.01
-    seed: int = 0
-    threads: int = 1
-    max_seconds: float = 1e9
-    checkpoint_seconds: float = 60.0
+    stories: int = 64  # a step
     eval_every: int = 100
+
+    def __post_init__(self) -> None:
+        for name, kind in _CHOICES.items():
+            if getattr(self, name) not in get_args(kind):
+                raise unknown(name, str(getattr(self, name)), get_args(kind))
+
+    @property
+    def first_target(self) -> int:
+        """The first frame that is a target."""
+        return int(self.target_frames == "later")
 
 
 class StoryBatch(NamedTuple):
-    """B stories: captions to read, features (B, T, V), targets (B, T, Q, D) and characters (B, T, 9) of the frames."""
+    """B stories: captions to read, features (B, T, V), targets (B, T, Q, D), characters (B, T, names), target frames.
+
+    ``chosen`` (B,) is the target frame of each story, -1 for all.
+    """
 
     captions: list[tuple[str, ...]]
     features: Tensor
     targets: Tensor
     characters: Tensor
-
-
-class AlignerObjective(nn.Module):
-    """The model and an auxiliary read-out of who is in the frame, used in training only."""
-
-    def __init__(self, model: AlignedLLM) -> None:
-        super().__init__()
-        self.model = model
-        self.characters = nn.Linear(model.config.out_dim, len(NAMES))
-
-    def read_characters(self, condition: Tensor) -> Tensor:
-        """Return logits (N, 9) of the characters from embeddings (N, Q, D)."""
-        return self.characters(condition.mean(1))
-
-
-@torch.no_grad()
-def fit_to_features(model: AlignedLLM, pool: Pool) -> Tensor:
-    """Start the visual projection as if features were standardised; return their standard deviation (V,)."""
-    flat = torch.from_numpy(np.asarray(pool.features[:500], np.float32)).flatten(0, 1)  # (n, V)
-    mean, deviation = flat.mean(0), flat.std(0).clamp(min=1e-4)
-    model.visual_embeddings.weight.div_(deviation)
-    model.visual_embeddings.bias.copy_(-(model.visual_embeddings.weight @ mean))
-    typical = torch.from_numpy(np.asarray(pool.targets[:100], np.float32)).flatten(0, 2)  # (n, D)
-    model.mapper.model.bias.copy_(typical.mean(0))
-    return deviation
-
-
-def character_sets(stories: list[PoolStory]) -> Tensor:
-    """Return who is in each frame as zeros and ones, shape (B, T, 9)."""
-    return torch.tensor([[[float(n in told) for n in NAMES] for told in s.characters] for s in stories])
+    chosen: Tensor
 
 
 def training_batch(config: AlignerTraining, pool: Pool, step: int) -> StoryBatch:
-    """Return the batch of a step: a function of (seed, step) and the pool alone."""
-    rng = np.random.default_rng([config.seed, 71, step])
-    per_epoch = len(pool.stories) // config.stories
+    """Return the batch of a step: a function of (seed, step) and the pool alone.
+
+    Raises:
+        ConfigError: If the pool has fewer stories than a step.
+    """
+    seed, per_epoch = config.fit.seed, len(pool.stories) // config.stories
+    if not per_epoch:
+        raise ConfigError(f"A step takes {config.stories} stories and there are {len(pool.stories)}: lower stories=.")
+    rng = np.random.default_rng([seed, 71, step])
     epoch, place = divmod(step, per_epoch)
-    order = np.random.default_rng([config.seed, 72, epoch]).permutation(len(pool.stories))
-    chosen = np.sort(order[place * config.stories : (place + 1) * config.stories])
-    stories = [pool.stories[i] for i in chosen]
+    order = np.random.default_rng([seed, 72, epoch]).permutation(len(pool.stories))
+    rows = np.sort(order[place * config.stories : (place + 1) * config.stories])
+    stories = [pool.stories[i] for i in rows]
     explicit = rng.random(len(stories)) < config.explicit_share
     captions = [s.explicit if e else s.referential for s, e in zip(stories, explicit, strict=True)]
-    features, targets = (torch.from_numpy(np.asarray(a[chosen], np.float32)) for a in (pool.features, pool.targets))
-    return StoryBatch(captions, features, targets, character_sets(stories))
+    chosen = np.full(len(stories), -1)
+    if config.targets_per_story == "one":
+        chosen = rng.integers(config.first_target, pool.index.shape[1], len(stories))
+    who = character_sets(stories, pool.names)
+    return StoryBatch(captions, pool.story_features(rows), pool.story_targets(rows), who, torch.from_numpy(chosen))
 
 
 def soften(features: Tensor, deviation: Tensor, config: AlignerTraining, generator: torch.Generator) -> Tensor:
     """Return features (B, T, V) as generated pictures might give them: noisy, now and then blank."""
+    if not config.feature_noise and not config.picture_dropout:
+        return features
     shape = (*features.shape[:2], 1)
     amount = torch.rand(shape, generator=generator) * config.feature_noise
     noisy = features + torch.randn(features.shape, generator=generator) * amount * deviation
@@ -147,179 +148,84 @@ def soften(features: Tensor, deviation: Tensor, config: AlignerTraining, generat
     return torch.where(blank, features.mean((0, 1)), noisy)
 
 
-@torch.no_grad()
-def evaluate(objective: AlignerObjective, pool: Pool, picture_model: PictureModel, count: int) -> dict[str, float]:
-    """Return held-out L_align, exact-set accuracy and F1 of the read-out, and the probes, on referential captions."""
-    objective.eval()
-    distances, wanted, found, predicted = [], [], [], []
-    for first in range(0, count, 25):
-        stories = list(pool.stories[first : min(first + 25, count)])
-        features, targets = (
-            torch.from_numpy(np.asarray(a[first : first + len(stories)], np.float32)).to(objective.model.device)
-            for a in (pool.features, pool.targets)
-        )
-        condition = objective.model([s.referential for s in stories], features).condition  # (N, Q, D)
-        distances.append(alignment_loss(condition, targets.flatten(0, 1)))
-        found.append(objective.read_characters(condition) > 0)
-        wanted.append(character_sets(stories).flatten(0, 1) > 0)
-        predicted += condition.unflatten(0, (len(stories), -1)).unbind(0)
-    objective.train()
-    truth, guess = torch.cat(wanted), torch.cat(found).cpu()
-    hits = (truth & guess).sum()
-    return {
-        "val/align": round(float(torch.stack(distances).mean()), 4),
-        "val/set_acc": round(float((truth == guess).all(1).float().mean()), 4),
-        "val/char_f1": round(float(2 * hits / (truth.sum() + guess.sum())), 4),
-        **{f"val/{k}": round(v, 4) for k, v in probe(predicted, pool.stories[:count], picture_model.condition).items()},
-    }
-
-
-def build(config: AlignerTraining, feature_dim: int, num_queries: int, out_dim: int) -> AlignedLLM:
-    """Return an untrained aligner around the language model in ``config.lm``."""
-    torch.manual_seed(config.seed)
-    sizes = AlignerConfig(
-        feature_dim,
-        config.visual_tokens,
-        config.img_tokens,
-        out_dim,
-        num_queries,
-        config.mapper_hidden,
-        config.mapper_heads,
-        config.mapper_layers,
-        config.mapper_feedforward,
-        PromptFormat(max_length=config.max_length),
-    )
-    model = AlignedLLM(*load_llm(config.lm), sizes)
-    if config.img_words:
-        start_rows(model, config.img_words.split())
-    return model
-
-
-@torch.no_grad()
-def start_rows(model: AlignedLLM, words: list[str]) -> None:
-    """Start the [IMG] rows as the embeddings of ``words``, one a row.
-
-    Raises:
-        ConfigError: If there are not as many words as rows, or the vocabulary lacks one.
-    """
-    ids = model.tokenizer.convert_tokens_to_ids(words)
-    unknown = [w for w, i in zip(words, ids, strict=True) if i in (None, model.tokenizer.unk_token_id)]
-    if unknown or len(words) != model.config.img_tokens:
-        raise ConfigError(
-            f"img_words has {len(words)} words, unknown ones {unknown}: expected {model.config.img_tokens} words that "
-            "the language model knows, or none."
-        )
-    model.img.rows.copy_(model.llm.get_input_embeddings().weight[ids])
-    model.img.rescale_(model.token_norm)
-
-
-@torch.no_grad()
-def cached_states(model: AlignedLLM, pool: Pool, count: int, chunk: int = 40) -> Tensor:
-    """Return the states (count * T, R, e) of the [IMG] tokens for the first stories, referential captions."""
-    states = []
-    for first in range(0, count, chunk):
-        features = torch.from_numpy(np.asarray(pool.features[first : first + chunk], np.float32))
-        told = [s.referential for s in pool.stories[first : first + chunk]]
-        states.append(model.states(told, features.to(model.device)).half().cpu())
-    return torch.cat(states)
-
-
-def warm_up(model: AlignedLLM, pool: Pool, config: AlignerTraining) -> None:
-    """Train the mapper alone on states of the [IMG] tokens as they start, which costs a fraction of a full step."""
-    count = min(config.warm_up_stories, len(pool.stories))
-    states = cached_states(model, pool, count)
-    targets = np.asarray(pool.targets[:count]).reshape(-1, *pool.targets.shape[2:])  # (N, Q, D)
-    rows = model.img.rows.detach()
-
-    def batches(step: int) -> Tensor:
-        return torch.from_numpy(
-            np.random.default_rng([config.seed, 73, step]).choice(len(states), config.warm_up_frames)
-        )
-
-    def loss(chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        del generator
-        condition = model.mapper(states[chosen].float().to(rows.device), rows)
-        return alignment_loss(condition, torch.from_numpy(targets[chosen].astype(np.float32)).to(rows.device)), {}
-
-    steps = config.warm_up_steps
-    schedule = FitConfig(
-        f"{config.out}/warm_up", steps, config.learning_rate, 30, 0.2, muon=2 * config.muon, seed=config.seed,
-        threads=config.threads,
-    )  # fmt: skip
-    fit(model.mapper, loss, batches, schedule)
-
-
-def train(picture_model: PictureModel | None = None, **options: Any) -> dict[str, float]:
-    """Train and save to ``out``; return the held-out scores.
+def aligner_loss(
+    objective: AlignerObjective, batch: StoryBatch, features: Tensor, config: AlignerTraining
+) -> tuple[Tensor, dict[str, float]]:
+    """Return ``align_weight * L_align + ce_weight * L_gen`` (Eq. 6 and 4), and the terms for the log.
 
     Args:
-        picture_model: Char-LDM; by default read from the folder ``char_ldm``.
-        options: Fields of :class:`AlignerTraining`.
+        objective: The model.
+        batch: Stories.
+        features: Their pictures as the model gets them, (B, T, V).
+        config: Weights and forms of the terms.
     """
-    config = AlignerTraining(**options)
-    torch.set_num_threads(config.threads)
-    if picture_model is None:
-        from storygptv.char_ldm.model import CharLDM
+    model, first = objective.model, config.first_target
+    device, stories = model.device, torch.arange(len(batch.captions))
+    if config.targets_per_story == "one":
+        frames = batch.chosen.tolist()
+        targets, who = batch.targets[stories, batch.chosen], batch.characters[stories, batch.chosen]
+    else:
+        frames = None
+        targets, who = batch.targets[:, first:].flatten(0, 1), batch.characters[:, first:].flatten(0, 1)
+    out = model(batch.captions, features.to(device), config.ce_scope, True, config.target_frames, frames)
+    align = alignment_loss(out.condition, targets.to(device), config.align_loss)
+    total = config.align_weight * align + config.ce_weight * out.generation_loss
+    terms = {"align": align, "gen": out.generation_loss}
+    if config.character_weight:
+        read = objective.read_characters(out.condition).float()
+        terms["characters"] = nn.functional.binary_cross_entropy_with_logits(read, who.to(device))
+        total = total + config.character_weight * terms["characters"]
+    return total, {key: float(value.detach()) for key, value in terms.items()}
 
-        picture_model = CharLDM.from_pretrained(config.char_ldm, full_cast()).eval()
-    folder = Path(config.pool or Path(config.out) / "pool")
-    text = config.target_text
-    stories = config.pool_stories
-    pool = build_pool(picture_model, folder / "train", "train", stories, config.frames, config.seed, target_text=text)
-    held_out = build_pool(picture_model, folder / "val", "val", config.val_stories, config.frames, target_text=text)
-    model = build(config, pool.features.shape[-1], *pool.targets.shape[-2:])
-    deviation = fit_to_features(model, pool)
-    objective = AlignerObjective(model).train()
-    if config.warm_up_steps and not (Path(config.out) / "checkpoint.pt").exists():
-        warm_up(model, pool, config)
+
+def train(fit_config: Mapping[str, Any], picture_model: PictureModel | None = None, **options: Any) -> dict[str, float]:
+    """Train, save to ``save_to``, and return the held-out scores.
+
+    Args:
+        fit_config: Fields of :class:`~storygptv.training.FitConfig`.
+        picture_model: Char-LDM, for the probes; by default read from the folder ``char_ldm``.
+        options: Fields of :class:`AlignerTraining`.
+
+    Raises:
+        ConfigError: If an option is unknown or does not fit the others.
+        DataError: If there are no embeddings, or a caption is too long.
+    """
+    config = AlignerTraining(fit=FitConfig(**fit_config), **options)
+    if config.fit.threads:
+        torch.set_num_threads(config.fit.threads)
+    pool, held_out = (open_pool(Path(config.embeddings) / name) for name in ("train", "val"))
+    if config.probe and picture_model is None:
+        space = held_out.identity.get("target_space", "fused")
+        picture_model = load_picture_model(config.char_ldm, data_cast(config.dataset, "train"), space)
+    model = build(config, pool)
+    if config.standardise:
+        standardise(model, pool)
+    _, deviation = feature_deviation(pool)
+    objective = AlignerObjective(model, pool.names).train().to(process_state().device)
+    if not config.character_weight:
+        objective.characters.requires_grad_(False)
+    if config.gradient_checkpointing:
+        checkpoint_layers(model.llm)
+    if config.warm_up_steps and not (Path(config.fit.out) / "checkpoint.pt").exists():
+        warm_up(objective, pool, config, config.first_target)
 
     def loss(batch: StoryBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         if config.rescale_rows:
             model.img.rescale_(model.token_norm)
-        device = model.device
-        features = soften(batch.features, deviation, config, generator).to(device)
-        out = model(batch.captions, features, config.ce_scope)
-        align = alignment_loss(out.condition, batch.targets.flatten(0, 1).to(device), config.align_loss)
-        read = objective.read_characters(out.condition)
-        who = nn.functional.binary_cross_entropy_with_logits(read, batch.characters.flatten(0, 1).to(device))
-        total = config.align_weight * align + config.ce_weight * out.generation_loss + config.character_weight * who
-        values = {"align": align, "gen": out.generation_loss, "characters": who}
-        return total, {key: float(value.detach()) for key, value in values.items()}
+        return aligner_loss(objective, batch, soften(batch.features, deviation, config, generator), config)
 
     def report(step: int) -> dict[str, float]:
         if step % config.eval_every:
             return {}
-        return evaluate(objective, held_out, picture_model, min(40, config.val_stories))
+        return evaluate(objective, held_out.first(config.val_stories), picture_model, config.target_frames)
 
-    result = fit(
-        objective,
-        loss,
-        lambda step: training_batch(config, pool, step),
-        FitConfig(
-            out=config.out,
-            steps=config.steps,
-            learning_rate=config.learning_rate,
-            muon=config.muon,
-            warmup=config.warmup,
-            cooldown=config.cooldown,
-            weight_decay=config.weight_decay,
-            betas=(0.9, 0.95),  # published, storygptv.md section 4
-            seed=config.seed,
-            threads=config.threads,
-            checkpoint_seconds=config.checkpoint_seconds,
-            max_seconds=config.max_seconds,
-        ),
-        report,
-    )
+    result = fit(objective, loss, lambda step: training_batch(config, pool, step), config.fit, report)
     if config.rescale_rows:
         model.img.rescale_(model.token_norm)
-    model.save_pretrained(config.out)
-    scores = evaluate(objective, held_out, picture_model, config.val_stories)
-    (Path(config.out) / "metrics.json").write_text(json.dumps({**scores, **result}, indent=1))
+    if not is_main_process():
+        return {}
+    scores = evaluate(objective, held_out, picture_model, config.target_frames)
+    merge_lora(model.llm)
+    model.save_pretrained(config.save_to, with_llm=config.save_llm or config.lora_rank > 0)
+    (Path(config.save_to) / "metrics.json").write_text(json.dumps({**scores, **result}, indent=1))
     return scores
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    for score in train(**parse_options(AlignerTraining, sys.argv[1:])).items():
-        print(*score)
