@@ -15,6 +15,7 @@ from torch import Tensor
 
 from storybench.data.toonsv.sampling import TrainingFrame, sample_training_frames
 from storygptv.char_ldm.toonsv_data import draw_batch
+from storygptv.shares import shard
 
 MASK_STRIDE = 4  # instance maps are kept at a quarter of the picture's side
 
@@ -62,7 +63,7 @@ class FramePool:
             told = list(sample_training_frames(self.stream, self.frames_per_story, self.frames_per_story, start=story))
             frames.append(told[frame])
         batch = draw_batch(frames)
-        latents = self.encode(batch.pixels).numpy()
+        latents = self.encode(batch.pixels).cpu().numpy()
         maps = batch.instances[:, MASK_STRIDE // 2 :: MASK_STRIDE, MASK_STRIDE // 2 :: MASK_STRIDE].numpy()
         if self.latents is None or self.instances is None:
             self.latents = np.zeros((self.size, *latents.shape[1:]), np.float16)
@@ -72,9 +73,12 @@ class FramePool:
         for i, frame in zip(items, frames, strict=True):
             self.frames[i] = frame
 
-    def batch(self, step: int, batch_size: int, seed: int) -> PoolBatch:
-        """Return batch ``step``: the first pass in order, later passes shuffled, each pass its own way."""
-        positions = step * batch_size + np.arange(batch_size)
+    def batch(self, step: int, batch_size: int, seed: int, share: int = 0, shares: int = 1) -> PoolBatch:
+        """Return part ``share`` of ``shares`` equal parts of batch ``step``.
+
+        The first pass is in order, later passes are shuffled, each its own way.
+        """
+        positions = shard(step * batch_size + np.arange(batch_size), share, shares)
         passes, places = positions // self.size, positions % self.size
         items = places.copy()
         for p in np.unique(passes[passes > 0]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,10 @@ class FrameBatch:
     frames: tuple[TrainingFrame, ...]
     pixels: Tensor  # (B, 3, H, W) in [-1, 1]
     instances: Tensor  # (B, H, W) uint8: 0 background, k the k-th character from the left
+
+    def to(self, device: torch.device) -> FrameBatch:
+        """Return the batch with its tensors on ``device``."""
+        return replace(self, pixels=self.pixels.to(device), instances=self.instances.to(device))
 
 
 def to_pixels(image: object) -> Tensor:

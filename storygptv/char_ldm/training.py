@@ -1,6 +1,6 @@
-"""Stage ``char_ldm``: denoiser, text tower and fusion, with the mask-supervised attention loss.
+"""Stage ``char_ldm`` of the miniature: everything but autoencoder and vision tower from scratch, on ToonSV's latents.
 
-The published settings are in storygptv.md section 2.
+Paper scale is :mod:`story_training`; loss, objectives and parts are the same.
 """
 
 from __future__ import annotations
@@ -9,26 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionModelWithProjection
 
-from storybench.data.toonsv.dataset import full_cast
+from storybench.data.toonsv.dataset import ToonSV, full_cast
 from storybench.data.toonsv.lexicon import vocabulary
-from storygptv.char_ldm.attention import attention_loss, record_character_columns
+from storygptv.char_ldm.attention import record_character_columns
 from storygptv.char_ldm.autoencoder import PatchAutoencoderKL
 from storygptv.char_ldm.captions import TextMixture, choose_text
 from storygptv.char_ldm.frame_pool import FramePool, PoolBatch
 from storygptv.char_ldm.fusion import CharacterFusion
 from storygptv.char_ldm.model import CharLDM
-from storygptv.char_ldm.objective import noised, sample_sigmas
+from storygptv.char_ldm.objective import Objective, new_scheduler
+from storygptv.char_ldm.stage_loss import CharLDMLoss, Examples
 from storygptv.char_ldm.text import CaptionTokens
+from storygptv.char_ldm.trained_parts import checkpoint_gradients, train_only
+from storygptv.char_ldm.validation import ValidationOptions, ValidationStrips
 from storygptv.tokenizer import build_tokenizer
-from storygptv.training import FitConfig, fit
+from storygptv.training import FitConfig, fit, is_main_process
 
 
-def new_model(vae: str, image_encoder: str, text: dict[str, Any], unet: dict[str, Any], shift: float) -> CharLDM:
+def new_model(
+    vae: str, image_encoder: str, text: dict[str, Any], unet: dict[str, Any], objective: Objective
+) -> CharLDM:
     """Return a Char-LDM with a trained autoencoder and vision tower, and everything else at random."""
     tokenizer = build_tokenizer(vocabulary(), text["max_position_embeddings"])
     text_config = CLIPTextConfig(
@@ -48,7 +52,7 @@ def new_model(vae: str, image_encoder: str, text: dict[str, Any], unet: dict[str
         CharacterFusion(width),
         UNet2DConditionModel(in_channels=channels, out_channels=channels, cross_attention_dim=width, **unet),
         autoencoder,
-        FlowMatchEulerDiscreteScheduler(shift=shift),
+        new_scheduler(objective),
         full_cast(),
     )
 
@@ -69,6 +73,29 @@ def character_masks(batch: PoolBatch, tokens: CaptionTokens, cast: list[str]) ->
     return masks, valid
 
 
+class PoolReader:
+    """Reads :class:`PoolBatch` for :class:`CharLDMLoss`: texts of the mixture, names that carry portraits."""
+
+    def __init__(self, model: CharLDM, mixture: TextMixture) -> None:
+        self.model, self.mixture = model, mixture
+        self.names = [c.name for c in model.cast]
+
+    def __call__(self, batch: PoolBatch, generator: torch.Generator) -> Examples:
+        """Return the batch with drawn texts, on the model's device."""
+        model = self.model
+        chosen = [choose_text(frame, self.mixture, generator) for frame in batch.frames]
+        tokens = model.tokenize([caption for caption, _ in chosen], [fused for _, fused in chosen])
+        masks, supervised = character_masks(batch, tokens, self.names)
+        return Examples(
+            batch.latents.to(model.device),
+            model.encode_tokens(tokens),
+            tokens.token_idx,
+            masks.to(model.device),
+            supervised,
+            (batch.instances > 0).to(model.device),
+        )
+
+
 def train(
     fit_config: dict[str, Any],
     save_to: str,
@@ -85,6 +112,11 @@ def train(
     character_weight: float = 2.0,
     parts: tuple[str, ...] = ("unet", "text_encoder", "fusion"),
     init_from: str | None = None,
+    objective: str = "flow",
+    min_snr_gamma: float | None = None,
+    mask_loss_prob: float = 0.0,
+    gradient_checkpointing: bool = False,
+    validation: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train Char-LDM and save its parts.
 
@@ -99,48 +131,44 @@ def train(
         mixture: Fields of :class:`~storygptv.char_ldm.captions.TextMixture`.
         batch_size: Frames a step.
         pool: Frames whose latents are kept; they come again after ``pool / batch_size`` steps.
-        shift: Shift of the noise levels towards high noise.
-        attention_weight: Weight of L_reg.
+        shift: Shift of the noise levels towards high noise (objective flow).
+        attention_weight: Weight of L_reg; 0 leaves it out.
         character_weight: Weight of a character's latents in the denoising loss; the background's is 1.
         parts: What is trained.
         init_from: Folder of a Char-LDM to go on from.
+        objective: ``flow``, ``epsilon`` or ``v_prediction``.
+        min_snr_gamma: See :class:`~storygptv.char_ldm.objective.Objective`.
+        mask_loss_prob: Likewise.
+        gradient_checkpointing: Trade time for memory.
+        validation: Fields of :class:`~storygptv.char_ldm.validation.ValidationOptions`; drawn each
+            ``fit_config.validate_every`` steps.
     """
     config = FitConfig(**fit_config)
+    goal = Objective(objective, shift, min_snr_gamma, mask_loss_prob, character_weight)
     torch.manual_seed(config.seed)
     if init_from:
         model = CharLDM.from_pretrained(init_from, full_cast())
     else:
-        model = new_model(vae, image_encoder, text, unet, shift)
-    model.requires_grad_(False)
-    for part in parts:
-        getattr(model, part).requires_grad_(True).train()
+        model = new_model(vae, image_encoder, text, unet, goal)
+    train_only(model, parts)
+    if gradient_checkpointing:
+        checkpoint_gradients(model)
     model.unet.to(memory_format=torch.channels_last)
-    columns = record_character_columns(model.unet, supervised_blocks)
-    texts = TextMixture(**(mixture or {}))
-    names = [c.name for c in model.cast]
-    frames = FramePool(pool, 21 + config.seed, model.encode_latents)
-
-    def loss_fn(batch: PoolBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        chosen = [choose_text(frame, texts, generator) for frame in batch.frames]
-        tokens = model.tokenize([caption for caption, _ in chosen], [fused for _, fused in chosen])
-        context = model.encode_tokens(tokens)  # (B, L, D)
-        z = batch.latents
-        noise = torch.randn(z.shape, generator=generator)
-        sigmas = sample_sigmas(len(z), shift, generator)
-        x, target = noised(z, noise, sigmas)
-        columns.token_idx = tokens.token_idx
-        columns.maps.clear()
-        velocity = model.unet(x.contiguous(memory_format=torch.channels_last), sigmas * 1000, context).sample
-        inside = F.interpolate((batch.instances > 0).float()[:, None], z.shape[-2:], mode="area")  # (B, 1, h, w)
-        weight = 1 + (character_weight - 1) * inside
-        error = (velocity - target).square()
-        denoise = (error * weight).sum() / (weight.sum() * z.shape[1])
-        masks, valid = character_masks(batch, tokens, names)
-        regulariser = attention_loss(columns.maps, masks, valid)
-        values = {"mse": float(error.detach().mean()), "reg": float(regulariser.detach())}
-        return denoise + attention_weight * regulariser, values
-
-    result = fit(model, loss_fn, lambda step: frames.batch(step, batch_size, config.seed), config)
+    columns = record_character_columns(model.unet, supervised_blocks) if attention_weight else None
+    loss_fn = CharLDMLoss(model, PoolReader(model, TextMixture(**(mixture or {}))), goal, columns, attention_weight)
+    frames = FramePool(pool, 21 + config.seed, lambda pixels: model.encode_latents(pixels.to(model.device)))
+    strips = None
+    if config.validate_every:
+        options = ValidationOptions(**(validation or {}))
+        strips = ValidationStrips(model, ToonSV(options.subset), options)
+    result = fit(
+        model,
+        loss_fn,
+        lambda step, share, shares: frames.batch(step, batch_size, config.seed, share, shares),
+        config,
+        on_validate=strips,
+    )
     model.eval()
-    model.save_pretrained(Path(save_to))
+    if is_main_process():
+        model.save_pretrained(Path(save_to))
     return result

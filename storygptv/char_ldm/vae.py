@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from storygptv.char_ldm.autoencoder import PatchAutoencoderKL
 from storygptv.char_ldm.toonsv_data import FrameBatch, fresh_batch
-from storygptv.training import FitConfig, fit
+from storygptv.training import FitConfig, fit, is_main_process
 
 DECODER_PARTS = ("decoder", "post_quant_conv")
 
@@ -39,7 +39,8 @@ def reconstruction_loss(decoded: Tensor, batch: FrameBatch, character_weight: fl
 @torch.no_grad()
 def latent_statistics(vae: PatchAutoencoderKL, stream: int, frames: int) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of each latent channel over fresh frames."""
-    latents = torch.cat([vae.encode(fresh_batch(stream, i, 20).pixels).latent_dist.mean for i in range(frames // 20)])
+    batches = (fresh_batch(stream, i, 20).to(vae.device) for i in range(frames // 20))
+    latents = torch.cat([vae.encode(batch.pixels).latent_dist.mean for batch in batches])  # (N, C, h, w)
     return latents.mean((0, 2, 3)).tolist(), latents.std((0, 2, 3)).tolist()
 
 
@@ -48,7 +49,7 @@ def psnr(vae: PatchAutoencoderKL, stream: int = 77, frames: int = 100) -> dict[s
     """Return the peak signal-to-noise ratio in dB over whole frames and over characters' pixels."""
     every, people = [], []
     for i in range(frames // 20):
-        batch = fresh_batch(stream, i, 20)
+        batch = fresh_batch(stream, i, 20).to(vae.device)
         decoded = vae.decode(vae.encode(batch.pixels).latent_dist.mean).sample.clamp(-1, 1)
         error = ((decoded - batch.pixels) / 2).square().mean(1)  # (B, H, W)
         every.append(error.mean())
@@ -96,13 +97,15 @@ def train(
             getattr(model, part).requires_grad_(True)
 
     def loss_fn(batch: FrameBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        batch = batch.to(model.device)
         x = batch.pixels.contiguous(memory_format=torch.channels_last)
         with torch.set_grad_enabled(not decoder_only):
             posterior = model.encode(x).latent_dist
         z = posterior.sample(generator=generator)
         if latent_noise:
             amount = latent_noise * torch.rand(len(z), 1, 1, 1, generator=generator)
-            z = z + amount * z.detach().std((0, 2, 3), keepdim=True) * torch.randn(z.shape, generator=generator)
+            noise = amount * torch.randn(z.shape, generator=generator)
+            z = z + z.detach().std((0, 2, 3), keepdim=True) * noise.to(z)
         decoded = model.decode(z).sample
         loss = reconstruction_loss(decoded, batch, character_weight, edge_weight)
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
@@ -115,6 +118,7 @@ def train(
         mean, std = latent_statistics(model, stream=12, frames=400)
         model.register_to_config(latents_mean=mean, latents_std=std)
     result |= psnr(model)
-    model.save_pretrained(Path(save_to))
-    print(result)
+    if is_main_process():
+        model.save_pretrained(Path(save_to))
+        print(result)
     return result

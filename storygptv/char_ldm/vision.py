@@ -18,7 +18,7 @@ from storybench.data.toonsv.drawing import portrait
 from storybench.data.toonsv.lexicon import tokenize_words, vocabulary
 from storybench.data.toonsv.world import NAMES
 from storygptv.char_ldm.toonsv_data import FrameBatch, fresh_batch, to_pixels
-from storygptv.training import FitConfig, fit
+from storygptv.training import FitConfig, fit, is_main_process
 
 
 def portrait_pixels(names: tuple[str, ...] = NAMES, size: int = 128) -> Tensor:
@@ -88,12 +88,12 @@ def train(
 
     def loss_fn(batch: FrameBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         who = torch.randint(len(NAMES), (portraits,), generator=generator)
-        pixels = soften(torch.cat([batch.pixels, faces[who]]), generator)
+        pixels = soften(torch.cat([batch.pixels, faces[who]]), generator).to(tower.device)
         goal = torch.stack([targets(f.dense, f.explicit) for f in batch.frames])
-        goal = torch.cat([goal, face_targets[who]])  # (B, W)
+        goal = torch.cat([goal, face_targets[who]]).to(tower.device)  # (B, W)
         logits = head(tower(pixels).image_embeds)
         details = slice(len(vocabulary()), None)
-        weight = torch.ones(logits.shape[-1])
+        weight = torch.ones_like(logits[0])
         weight[details] = detail_weight
         loss = F.binary_cross_entropy_with_logits(logits, goal, weight, reduction="none").sum(-1).mean()
         hit = (logits > 0) == (goal > 0)
@@ -103,5 +103,6 @@ def train(
 
     model = nn.ModuleDict({"tower": tower, "head": head})
     result = fit(model, loss_fn, lambda step: fresh_batch(31 + config.seed, step, batch_size), config)
-    tower.eval().save_pretrained(save_to)
+    if is_main_process():
+        tower.eval().save_pretrained(save_to)
     return result

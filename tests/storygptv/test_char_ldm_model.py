@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from storybench.data.toonsv.dataset import full_cast
 from storybench.data.toonsv.lexicon import vocabulary
+from storybench.errors import ConfigError
+from storybench.story import Character
 from storygptv.char_ldm import training
 from storygptv.char_ldm.attention import attention_loss, record_character_columns
 from storygptv.char_ldm.autoencoder import PatchAutoencoderKL
@@ -85,36 +88,17 @@ def test_a_portrait_reaches_its_own_name_only(model):
     assert torch.equal(after[1], before[1])
 
 
-def test_recorded_columns_are_those_of_the_full_softmax(model):
+def test_supervising_the_names_of_a_caption_changes_no_prediction(model):
+    tokens = model.tokenize(["Zara and Pip dance in the kitchen.", "Otto sits."])
+    context, x, t = model.encode_tokens(tokens), torch.randn(2, 4, 16, 16), torch.tensor([10.0, 900.0])
+    before = model.unet(x, t, context).sample
     columns = record_character_columns(model.unet, ["mid_block"])
-    tokens = model.tokenize(["Zara and Pip dance in the kitchen."])
-    context = model.encode_tokens(tokens)
-    every = tokens.token_idx.new_tensor([list(range(64))])
-    x, t = torch.randn(1, 4, 16, 16), torch.tensor([500.0])
-    columns.token_idx = every
-    out_all = model.unet(x, t, context).sample
-    full = {k: v.clone() for k, v in columns.maps.items()}
-    columns.token_idx = tokens.token_idx
-    out = model.unet(x, t, context).sample
-    assert torch.equal(out, out_all)
-    for layer, maps in columns.maps.items():
-        torch.testing.assert_close(full[layer].sum(-1), torch.ones_like(full[layer].sum(-1)))
-        torch.testing.assert_close(maps, full[layer][..., tokens.token_idx[0]])
-    columns.token_idx = None
-
-
-def test_plain_processor_equals_the_library(model):
-    x, t, context = torch.randn(2, 4, 16, 16), torch.tensor([10.0, 900.0]), torch.randn(2, 64, 32)
-    ours = model.unet(x, t, context).sample
-    reference = UNet2DConditionModel.from_config(model.unet.config)
-    reference.load_state_dict(model.unet.state_dict())
-    torch.testing.assert_close(ours, reference.eval()(x, t, context).sample, atol=1e-5, rtol=1e-5)
-
-
-def test_a_block_without_cross_attention_cannot_be_supervised(model):
-    with pytest.raises(ValueError, match="no cross-attention"):
-        record_character_columns(model.unet, ["down_blocks.0"])
-    record_character_columns(model.unet, ["mid_block"]).token_idx = None
+    columns.supervise(tokens.token_idx, torch.rand(2, 2, 128, 128).round(), tokens.valid)
+    torch.testing.assert_close(model.unet(x, t, context).sample, before, atol=1e-5, rtol=1e-5)
+    assert [p.shape for p in columns.probabilities().values()] == [(2, 2, 64, 2)]  # (B, heads, 8 x 8, K)
+    loss = columns.loss()
+    assert -1 < float(loss.detach()) < 1
+    assert torch.autograd.grad(loss, model.fusion.mlp1.fc1.weight)[0].abs().max() > 0  # the term reaches the fusion
 
 
 def test_attention_inside_the_mask_is_rewarded():
@@ -158,6 +142,17 @@ def test_pool_items_do_not_depend_on_the_order_of_asking(model):
     assert sorted(
         np.concatenate([ahead.batch(5 + k, 8, 0).latents[:, 0, 0, 0].numpy() for k in range(5)]).tolist()
     ) == (sorted(ahead[np.arange(40)].latents[:, 0, 0, 0].tolist()))
+
+
+def test_portraits_are_made_square_before_they_are_shrunk():
+    model = tiny_model()
+    wide = Image.new("RGB", (300, 100), (255, 0, 0))
+    square = Image.new("RGB", (300, 300))
+    square.paste(wide, (0, 100))
+    model.set_cast([Character("Zara", "she", portrait=lambda: wide), Character("Pip", "he", portrait=lambda: square)])
+    torch.testing.assert_close(model.character_embeds[0], model.character_embeds[1])
+    with pytest.raises(ConfigError, match="has none of Otto"):
+        model.set_cast([Character("Otto", "he")])
 
 
 def test_saved_parts_come_back_equal(model, tmp_path):

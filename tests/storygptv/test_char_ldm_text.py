@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import CLIPTokenizer
 
 from storybench.data.toonsv.dataset import full_cast
 from storybench.data.toonsv.lexicon import vocabulary
@@ -70,3 +71,41 @@ def test_text_only_conditioning_marks_no_names(tokenizer):
 def test_any_text_is_tokenised(text):
     tokens = tokenize_captions(build_tokenizer(["Zara"], 32), [text], full_cast())
     assert int(tokens.token_mask().sum()) == int(tokens.valid.sum())
+
+
+def clip_tokenizer(max_length: int = 77) -> CLIPTokenizer:
+    """Return CLIP's own tokenizer class over letters, which splits "fred" into "fr" and "ed</w>"."""
+    letters = "abcdefghijklmnopqrstuvwxyz.,'"
+    words = [*letters, *(f"{c}</w>" for c in letters), "fr", "ed</w>", "sl", "at", "'s</w>", "<|startoftext|>"]
+    merges = [("f", "r"), ("e", "d</w>"), ("s", "l"), ("a", "t"), ("'", "s</w>")]
+    vocabulary = {word: i for i, word in enumerate([*words, "<|endoftext|>"])}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=max_length)
+
+
+@pytest.mark.parametrize(
+    ("caption", "tokens"),
+    [
+        ("Fred runs.", ["ed</w>"]),
+        ("Fred's car, and Fred.", ["ed</w>", "ed</w>"]),
+        ("Mr Slate  shouts at FRED,", ["e</w>", "ed</w>"]),
+        ("mr. slate, slate's dog", ["e</w>", "e</w>"]),
+        ("Frederick eats.", []),
+    ],
+)
+def test_clips_subwords_of_a_name_end_in_the_token_that_stands_for_it(caption, tokens):
+    tokenizer = clip_tokenizer()
+    found = tokenize_captions(tokenizer, [caption], CAST)
+    assert found.ids.shape == (1, 77)
+    places = found.token_idx[0][found.valid[0]]
+    assert tokenizer.convert_ids_to_tokens(found.ids[0, places]) == tokens
+    for place in places.tolist():  # what stands after the name begins a new word
+        start = tokenizer(caption, return_offsets_mapping=True)["offset_mapping"][place + 1][0]
+        assert not caption[start : start + 1].isalpha() or caption[start - 1].isspace()
+
+
+def test_names_beyond_77_tokens_carry_no_picture():
+    tokenizer = clip_tokenizer()
+    caption = "a " * 73 + "fred fred"  # 1 + 73 + 2 = 76: the second would need tokens 77 and 78
+    found = tokenize_captions(tokenizer, [caption], CAST)
+    assert found.token_idx[found.valid].tolist() == [75]
+    assert int(found.ids[0, 76]) == tokenizer.eos_token_id
