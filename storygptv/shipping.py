@@ -10,10 +10,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from safetensors.torch import load_file, save_file
 
-from storygptv.weights import MANIFEST
+import storygptv
+from storybench.errors import AssetError
+from storygptv.weights import INDEX, MANIFEST
 
 RUN_ONLY = {
     "fit",
@@ -22,7 +25,24 @@ RUN_ONLY = {
     "fit.json",
     "metrics.json",
     "samples.json",
+    "validation",
+    "tensorboard",
+    "wandb",
+    "wandb_id",
 }  # what a run leaves behind beside its weights
+COMPONENTS = (
+    "vae",
+    "text_encoder",
+    "tokenizer",
+    "unet",
+    "scheduler",
+    "image_encoder",
+    "fusion",
+    "llm",
+    "llm_tokenizer",
+    "aligner",
+)
+TOKENIZER_FILES = ("tokenizer", "special_tokens", "vocab", "merges", "added_tokens")
 
 
 def commit() -> str | None:
@@ -59,6 +79,35 @@ def drop_encoder(folder: Path) -> None:
     save_file(tensors, weights, {"format": "pt"})
 
 
+def component(folder: Path) -> list[str]:
+    """Return library and class of a saved component from its configuration alone.
+
+    Raises:
+        AssetError: If no file in the folder says its class.
+    """
+    for name, key in (
+        ("scheduler_config.json", "_class_name"),
+        ("tokenizer_config.json", "tokenizer_class"),
+        ("config.json", "_class_name"),  # diffusers
+        ("config.json", "architectures"),  # transformers
+    ):
+        found = json.loads((folder / name).read_text()).get(key) if (folder / name).is_file() else None
+        if found and key == "_class_name":
+            return ["storygptv" if found in storygptv.__all__ else "diffusers", found]
+        if found:
+            return ["transformers", found if isinstance(found, str) else found[0]]
+    raise AssetError(f"No configuration in {folder} says its class: give a folder that save_pretrained wrote.")
+
+
+def write_index(folder: Path, image_statistics: str = "symmetric", sampler: dict[str, Any] | None = None) -> None:
+    """Write what makes ``folder`` a saved :class:`~storygptv.pipeline.StoryGPTVPipeline`; no weights are read."""
+    index: dict[str, Any] = {"_class_name": "StoryGPTVPipeline", "_diffusers_version": diffusers.__version__}
+    for part in COMPONENTS:
+        index[part] = component(folder / part) if (folder / part).is_dir() else [None, None]
+    index |= {"image_statistics": image_statistics, "sampler": sampler or {}}
+    (folder / INDEX).write_text(json.dumps(dict(sorted(index.items())), indent=2) + "\n")
+
+
 def ship(
     parts: dict[str, str],
     stages: dict[str, str],
@@ -66,16 +115,18 @@ def ship(
     seed: int = 0,
     hardware: str = "",
     score: dict[str, Any] | None = None,
+    sampler: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write ``save_to`` anew from ``parts``.
+    """Write ``save_to`` anew from ``parts``: a saved pipeline with a manifest.
 
     Args:
-        parts: Name of a sub-folder -> folder to copy it from.
+        parts: Name of a sub-folder -> folder to copy it from; of a ``*tokenizer``, only the tokenizer's files.
         stages: Name of a stage -> folder of its run, for the manifest.
         save_to: Folder of the shipped weights.
         seed: Seed of the stages.
         hardware: What they were trained on.
         score: What the weights reach, with the record it comes from.
+        sampler: Settings that suit the weights, for calls of the pipeline that do not say them.
     """
     target = Path(save_to)
     shutil.rmtree(target, ignore_errors=True)
@@ -84,12 +135,15 @@ def ship(
             inner = source.relative_to(folder)
             if source.is_dir() or RUN_ONLY & set(inner.parts):
                 continue
+            if name.endswith("tokenizer") != inner.name.startswith(TOKENIZER_FILES):
+                continue
             if source.suffix == ".safetensors":
                 to_half(source, target / name / inner)
-            elif source.suffix == ".json":
+            elif source.suffix in (".json", ".txt", ".model"):
                 (target / name / inner).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target / name / inner)
     drop_encoder(target / "vae")
+    write_index(target, sampler=sampler)
     files = {
         f.relative_to(target).as_posix(): {
             "sha256": hashlib.sha256(f.read_bytes()).hexdigest(),

@@ -13,6 +13,8 @@ from storybench.errors import AssetError
 
 SHIPPED = Path(__file__).parent / "weights" / "miniature"
 MANIFEST = "manifest.json"
+INDEX = "model_index.json"  # diffusers' list of a pipeline's components
+_WRITTEN_BY = ("_diffusers_version", "_name_or_path", "transformers_version")  # say who wrote a file, not what it says
 
 
 def resolve(weights: str | Path | None) -> Path:
@@ -66,3 +68,21 @@ def hashes(folder: Path, parts: tuple[str, ...] = ()) -> dict[str, str]:
             if listed.get(name) != digest:
                 raise AssetError(f"{folder / name} does not match {MANIFEST}: fetch the file again, or retrain it.")
     return found
+
+
+def settings(folder: Path, parts: tuple[str, ...]) -> str:
+    """Return one SHA-256 of what a saved pipeline's parts are configured to: sizes, schedules, tokenizers, prompts.
+
+    JSON is compared by content; library versions and paths in it do not count.
+    """
+    total = hashlib.sha256()
+    index = json.loads((folder / INDEX).read_text())
+    total.update(str(index.get("image_statistics", "symmetric")).encode())
+    for file in sorted(
+        f for part in parts for f in (folder / part).rglob("*") if f.suffix in (".json", ".txt", ".model")
+    ):
+        said = file.read_bytes()
+        if file.suffix == ".json" and isinstance(content := json.loads(said), dict):
+            said = json.dumps({k: v for k, v in content.items() if k not in _WRITTEN_BY}, sort_keys=True).encode()
+        total.update(f"{file.relative_to(folder).as_posix()}\n".encode() + said)
+    return total.hexdigest()
