@@ -45,6 +45,7 @@ class RunConfig:
     format: str = "table"
     paired: bool = False
     rescore: bool = False
+    paper: dict[str, Any] | None = None
 
 
 @dataclass
@@ -88,8 +89,15 @@ class DataConfig:
     text: str = "referential"
     select: str = "all"
     limit: int | None = None
-    pictures: str = "frame"
+    pictures: str = "auto"
     out: str | None = None
+    checkpoint: str | None = None
+    model_type: str = "vit_h"
+    sha256: str | None = None
+    mask_rule: str = "single"
+    precision: str = "fp32"
+    device: str = "auto"
+    batch_size: int | None = None
     format: str = "table"
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from storybench.cli.config import RunConfig, build
+from storybench.cli.paper import Repeats, repeats
 from storybench.data.loading import frame_size, load_stories, text_mode
 from storybench.errors import ConfigError
 from storybench.frames import FrameStore, write_atomic
@@ -46,6 +47,7 @@ class Finished:
     run_dir: Path
     stories: Sequence[Story]
     fresh: bool  # whether anything was drawn or scored now
+    paper: Repeats | None = None  # the published row that the run repeats
 
     @property
     def store(self) -> FrameStore:
@@ -103,6 +105,7 @@ def execute(config: RunConfig, command: Sequence[str]) -> Finished:
     Raises:
         StorybenchError: One sentence about what the user must mend; the record then has status ``error``.
     """
+    paper = repeats(config)
     run = _prepare(config, command)
     if config.paired and run.twin_dir is not None and run.explicit is None:
         execute(replace(config, text=EXPLICIT, paired=False), command)
@@ -110,7 +113,7 @@ def execute(config: RunConfig, command: Sequence[str]) -> Finished:
     whole = len(run.store.finished(run.counts)) == len(run.stories)
     scored = record is not None and record.status == "success" and record.score_key == run.score_key
     if record is not None and scored and whole and not config.rescore:
-        return Finished(record, run.run_dir, run.stories, fresh=False)
+        return Finished(record, run.run_dir, run.stories, fresh=False, paper=paper)
     if record is not None:
         run = replace(run, started=record.started)
     check = getattr(run.model, "check", None)
@@ -128,7 +131,7 @@ def execute(config: RunConfig, command: Sequence[str]) -> Finished:
     except Exception as error:
         _save(run, "error", str(error) or type(error).__name__)
         raise
-    return Finished(record, run.run_dir, run.stories, fresh=True)
+    return Finished(record, run.run_dir, run.stories, fresh=True, paper=paper)
 
 
 def model_info(model: StoryVisualizer) -> ModelInfo:

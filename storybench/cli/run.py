@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig
@@ -21,6 +22,7 @@ from storybench.cli.config import (
     with_custom_target,
 )
 from storybench.cli.flow import Finished, execute
+from storybench.cli.paper import comparison, paper_lines
 from storybench.cli.table import print_json, print_runs
 from storybench.errors import StorybenchError
 
@@ -74,13 +76,24 @@ def _hydra(task: object, words: Sequence[str]) -> int:
 def _report(finished: Sequence[Finished], *, sweep: bool, as_json: bool) -> None:
     """Print the records as JSON alone, or as a table."""
     if as_json:
-        records = [run.record.model_dump(mode="json") for run in finished]
+        records = [_as_json(run) for run in finished]
         print_json(records if sweep else records[0])
         return
     print_runs([run.record for run in finished])
     for run in finished:
+        if run.paper is not None:
+            print("\n".join(paper_lines(run.record, run.paper)))
+    for run in finished:
         done = "finished" if run.fresh else "was finished before, nothing redone"
         print(f"{run.record.model.name}: {done}; record and frames in {run.run_dir}")
+
+
+def _as_json(run: Finished) -> dict[str, Any]:
+    """Return the record as plain data, with the published row of the experiment in ``details.paper``."""
+    record = run.record.model_dump(mode="json")
+    if run.paper is not None:
+        record["details"]["paper"] = comparison(run.record, run.paper)
+    return record
 
 
 def _config_dirs(words: Sequence[str]) -> list[str]:
