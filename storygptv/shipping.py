@@ -41,6 +41,7 @@ COMPONENTS = (
     "llm",
     "llm_tokenizer",
     "aligner",
+    "frame_encoder",
 )
 TOKENIZER_FILES = ("tokenizer", "special_tokens", "vocab", "merges", "added_tokens")
 
