@@ -1,4 +1,4 @@
-"""The one prompt builder: what the language model reads, in training and at inference.
+"""The one prompt builder: what the language model reads, in training and at inference (StoryGPT-V Eq. 5, T_prev).
 
 A story is BOS and a *trunk* of history blocks `` Image: <picture> Caption: S_i``; the *target* block of frame t is
 `` Caption: S_t Image: [IMG0]...[IMGR-1]``, a suffix that later frames never read. Every block is tokenised by itself,
