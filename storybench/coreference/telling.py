@@ -11,7 +11,7 @@ from storybench.coreference.english import english
 from storybench.coreference.lexicon import Person
 from storybench.coreference.pronouns import Explained
 from storybench.coreference.reading import FORMS, Form, Named, Reading
-from storybench.story import Caption, Mention
+from storybench.story import Caption, Mention, MentionKind
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class _Writer:
         self,
         start: int,
         people: tuple[Person, ...],
-        kind: str,
+        kind: MentionKind,
         form: Form,
         distance: int | None = None,
         ambiguous: bool = False,
@@ -145,7 +145,7 @@ class _Writer:
         surface = self.text[start:]
         names = tuple(p.name for p in people)
         self.mentions.append(
-            Mention(self.discourse.now, start, len(self.text), surface, names, kind, form, distance, ambiguous)  # type: ignore[arg-type]
+            Mention(self.discourse.now, start, len(self.text), surface, names, kind, form, distance, ambiguous)
         )
 
     def _copy_to(self, position: int) -> None:

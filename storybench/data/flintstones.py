@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from storybench.data.clips import ClipSource
 from storybench.data.frame_choice import FrameChoice
 from storybench.data.layouts.flintstones_ai2 import FlintstonesAI2
 from storybench.data.layouts.flintstones_annotation import ANNOTATION_FILE, SPLIT_FILE
@@ -17,23 +16,11 @@ from storybench.data.layouts.flintstones_captions import CAPTION_FILES, Flintsto
 from storybench.data.layouts.flintstones_release import FlintstonesRelease
 from storybench.data.layouts.flintstones_storydalle import FlintstonesStoryDALLE
 from storybench.data.layouts.flintstones_storygptv import FlintstonesStoryGPTV
-from storybench.data.release import Layout, Release, parquet_layout
+from storybench.data.release import Layout, Release, hdf5_layout, parquet_layout
 from storybench.data.stories import ClipStories
 from storybench.errors import ConfigError
 
 _WITH_FOLDER: tuple[type[FlintstonesRelease], ...] = (FlintstonesAI2, FlintstonesStoryDALLE, FlintstonesStoryGPTV)
-
-
-def _is_hdf5(root: Path) -> bool:
-    from storybench.data.layouts.hdf5 import is_hdf5
-
-    return is_hdf5(root)
-
-
-def _open_hdf5(root: Path) -> ClipSource:
-    from storybench.data.layouts.hdf5 import FlintstonesHDF5
-
-    return FlintstonesHDF5(root)
 
 
 def _has_captions(root: Path) -> bool:
@@ -48,7 +35,7 @@ def _folder_layout(kind: type[FlintstonesRelease]) -> Layout:
 
 LAYOUTS = {
     **{kind.layout: _folder_layout(kind) for kind in _WITH_FOLDER},
-    "hdf5": Layout(_is_hdf5, _open_hdf5, f"ARLDM's .h5 file, {SPLIT_FILE}"),
+    "hdf5": hdf5_layout("FlintstonesHDF5", SPLIT_FILE),
     "parquet": parquet_layout("flintstones"),
     "captions": Layout(_has_captions, FlintstonesCaptions, f"{SPLIT_FILE} and {ANNOTATION_FILE} or test_captions.json"),
 }

@@ -9,28 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from storybench.data.clips import ClipSource
 from storybench.data.frame_choice import FrameChoice
 from storybench.data.layouts.pororo_captions import DESCRIPTIONS, PororoCaptions
 from storybench.data.layouts.pororo_ids import START_LIST, SUBSET_IDS
 from storybench.data.layouts.pororo_storygptv import ANNOTATIONS, PICTURES, PororoStoryGPTV
 from storybench.data.layouts.pororo_strips import PororoStrips, episode_folders
-from storybench.data.release import Layout, Release, parquet_layout
+from storybench.data.release import Layout, Release, hdf5_layout, parquet_layout
 from storybench.data.stories import ClipStories
 
 ARCHIVE_FOLDER = "pororo_png"  # what the published archive unpacks to
-
-
-def _is_hdf5(root: Path) -> bool:
-    from storybench.data.layouts.hdf5 import is_hdf5
-
-    return is_hdf5(root)
-
-
-def _open_hdf5(root: Path) -> ClipSource:
-    from storybench.data.layouts.hdf5 import PororoHDF5
-
-    return PororoHDF5(root)
 
 
 def _has_strips(root: Path) -> bool:
@@ -48,7 +35,7 @@ def _has_captions(root: Path) -> bool:
 LAYOUTS = {
     "strips": Layout(_has_strips, PororoStrips, f"<Series>/<Series>_ep<N>/<k>.png, {DESCRIPTIONS[0]}"),
     "storygptv": Layout(_is_storygptv, PororoStoryGPTV, f"{PICTURES}/, {ANNOTATIONS}, split.json"),
-    "hdf5": Layout(_is_hdf5, _open_hdf5, f"ARLDM's .h5 file, {SUBSET_IDS}, {START_LIST}"),
+    "hdf5": hdf5_layout("PororoHDF5", f"{SUBSET_IDS}, {START_LIST}"),
     "parquet": parquet_layout("pororo"),
     "captions": Layout(_has_captions, PororoCaptions, DESCRIPTIONS[0]),
 }

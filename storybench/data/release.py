@@ -47,6 +47,23 @@ def _is_parquet(root: Path) -> bool:
     return is_parquet(root)
 
 
+def hdf5_layout(open_release: str, needs: str) -> Layout:
+    """Return ARLDM's layout; h5py and ``hdf5.py``, which holds the class ``open_release``, are imported when asked."""
+
+    def present(root: Path) -> bool:
+        from storybench.data.layouts import hdf5
+
+        return hdf5.is_hdf5(root)
+
+    def opened(root: Path) -> ClipSource:
+        from storybench.data.layouts import hdf5
+
+        source: ClipSource = getattr(hdf5, open_release)(root)
+        return source
+
+    return Layout(present, opened, f"ARLDM's .h5 file, {needs}")
+
+
 def parquet_layout(dataset: str) -> Layout:
     """Return the layout of what ``storybench data build`` writes, for one data set."""
 

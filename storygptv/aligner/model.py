@@ -31,6 +31,7 @@ from storygptv.aligner.mapper import LDMMapper
 from storygptv.aligner.packing import packed_mask, packed_positions
 from storygptv.aligner.prompt import Block, Placed, PromptBatch, PromptBuilder, Slot
 from storygptv.aligner.tokens import ImgTokens, mean_norm
+from storygptv.offloading import onload
 
 HEADS, LLM, TOKENIZER = "aligner", "llm", "llm_tokenizer"  # sub-folders, as in a saved pipeline
 TargetFrames = Literal["all", "later"]
@@ -265,7 +266,7 @@ class AlignedLLM(nn.Module):
         """Return the input embeddings (B, L, e) of rows whose pictures are ``visual`` (B, T, m, e)."""
         row, place = (batch.slots == Slot.IMG).nonzero(as_tuple=True)
         img = self.heads.img_inputs(batch.ids[row, place])  # (n, e), before the language model takes the device
-        _wake(self.llm)
+        onload(self.llm)
         text = torch.where(batch.slots == Slot.TEXT, batch.ids, 0)
         embeds = self.llm.get_input_embeddings()(text)  # (B, L, e)
         if len(row):
@@ -337,10 +338,3 @@ def load_llm(
     """
     llm = AutoModelForCausalLM.from_pretrained(source, attn_implementation=attn_implementation, **options)
     return llm, AutoTokenizer.from_pretrained(tokenizer or source)
-
-
-def _wake(module: nn.Module) -> None:
-    """Let accelerate move an offloaded module to its device: we call parts of it, which its own hook does not see."""
-    hook = getattr(module, "_hf_hook", None)
-    if hook is not None:
-        hook.pre_forward(module)

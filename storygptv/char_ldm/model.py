@@ -26,6 +26,7 @@ from storybench.story import Character
 from storygptv.char_ldm.autoencoder import PatchAutoencoderKL
 from storygptv.char_ldm.fusion import CharacterFusion
 from storygptv.char_ldm.text import CaptionTokens, tokenize_captions
+from storygptv.offloading import onload
 from storygptv.weights import INDEX
 
 ImageStatistics = Literal["symmetric", "clip"]
@@ -35,16 +36,6 @@ STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),  # openai/CLIP
 }
 PARTS = ("tokenizer", "text_encoder", "image_encoder", "fusion", "unet", "vae", "scheduler")
-
-
-def onload(module: nn.Module) -> None:
-    """Bring a module that is offloaded (``enable_model_cpu_offload``) to its device.
-
-    The hook runs by itself before ``module(...)``; this is for calls that go to an inner part of the module.
-    """
-    hook = getattr(module, "_hf_hook", None)
-    if hook is not None:
-        hook.pre_forward(module)
 
 
 class CharLDM(nn.Module):
