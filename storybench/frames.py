@@ -137,6 +137,10 @@ class FrameStore:
             raise DataError(f"Frame {story_id}/{frame}.png of '{self.frames_dir}' is missing.")
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
+    def key(self, story_id: str, frame: int) -> str:
+        """Return a name of the pixels of one frame: the hash of its file."""
+        return f"file/{self.sha256(story_id, frame)}"
+
     def committed(self) -> dict[str, Committed]:
         """Return every finished story of the manifest; a torn last line is not there.
 

@@ -82,7 +82,8 @@ class Frame:
     ``captions`` maps a text mode (``explicit``, ``referential``, ...) to its caption. ``characters`` lists every
     instance drawn, left to right where the data set says. ``setting`` is empty where a data set has none annotated.
     ``details`` holds facts of the picture that no caption tells, such as ``scarf:Zara -> red``. ``id`` names the
-    picture in its data set: overlapping stories share frames.
+    picture in its data set: overlapping stories share frames. ``key``, where a data set has one, names the very pixels
+    without loading them.
     """
 
     index: int
@@ -92,6 +93,7 @@ class Frame:
     details: Mapping[str, str] = field(default_factory=dict)
     load: Callable[[], FramePixels] | None = field(default=None, compare=False, repr=False)
     id: str = ""
+    key: Callable[[], str] | None = field(default=None, compare=False, repr=False)
 
     @property
     def image(self) -> Image.Image:

@@ -22,7 +22,11 @@ HOLE_PX = 14
 
 def augment(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     """Return a degraded copy of ``pixels`` (B, 3, H, W) in [0, 1]."""
-    pixels = _move(pixels, rng)
+    return degrade(_move(pixels, rng), rng)
+
+
+def degrade(pixels: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return a degraded copy in which everything stays in its place."""
     pixels = _blur(pixels, rng)
     pixels = torch.stack([_one(p, rng) for p in pixels])
     return _tint(pixels, rng).clamp_(0, 1)

@@ -2,9 +2,7 @@
 
 A small convolutional network finds each character by its own heat map, pools the features under it, and reads the
 count (0, 1, 2 or more), the scarf and the action from there; props likewise; the place, weather and wall from the
-whole frame. It shares no weights with any model that is measured. Frames are read one at a time
-(:meth:`Perceiver.read`), so that a reading never depends on the frames beside it: kernels may round differently for
-another batch shape.
+whole frame. It shares no weights with any model that is measured. ``reading`` looks through it at pictures.
 
 Legend of shapes: B frames, K characters, P props, D width, H x W cells of the 8-pixel grid.
 """
@@ -61,26 +59,6 @@ class Logits(NamedTuple):
     heat: Tensor  # (B, K, H, W) where each character is
     prop_heat: Tensor  # (B, P, H, W)
     features: Tensor  # (B, D) global average, the space of the Fréchet distance
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the perceiver sees in one frame.
-
-    ``details`` uses the keys of :attr:`storybench.story.Frame.details`. A detail of something the perceiver does not
-    see (the scarf of an absent character, the weather indoors) is not in it.
-    """
-
-    counts: dict[str, int]  # every character of the vocabulary; 2 means two or more
-    setting: str
-    actions: dict[str, str]  # of the characters seen
-    details: dict[str, str]
-    features: np.ndarray  # (D,) float32
-
-    @property
-    def characters(self) -> frozenset[str]:
-        """The set of characters seen."""
-        return frozenset(name for name, count in self.counts.items() if count > 0)
 
 
 class _Block(nn.Module):
@@ -152,35 +130,6 @@ class Perceiver(nn.Module):
             heat=heat,
             prop_heat=prop_heat,
             features=average,
-        )
-
-    @torch.inference_mode()
-    def read(self, image: Image.Image) -> Reading:
-        """Return what is seen in one RGB picture. The same picture gives the same reading to the last bit."""
-        device = next(self.parameters()).device
-        return self.interpret(self(to_pixels(image).unsqueeze(0).to(device)))
-
-    def interpret(self, logits: Logits) -> Reading:
-        """Return the reading of the first frame of ``logits``."""
-        v = self.vocabulary
-        counts = dict(zip(v.characters, logits.counts[0].argmax(1).tolist(), strict=True))
-        setting = v.settings[int(logits.setting[0].argmax())]
-        scarves, actions = logits.scarf[0].argmax(1).tolist(), logits.action[0].argmax(1).tolist()
-        details = {f"scarf:{n}": v.scarf_colours[c] for n, c in zip(v.characters, scarves, strict=True) if counts[n]}
-        colours = logits.prop_colour[0].argmax(1).tolist()
-        for name, seen, colour in zip(v.props, (logits.prop[0] > 0).tolist(), colours, strict=True):
-            if seen:
-                details[f"prop:{name}"] = v.prop_colours[colour]
-        if setting in v.outdoors:
-            details["weather"] = v.weathers[int(logits.weather[0].argmax())]
-        else:
-            details["wall"] = v.walls[int(logits.wall[0].argmax())]
-        return Reading(
-            counts=counts,
-            setting=setting,
-            actions={n: v.actions[a] for n, a in zip(v.characters, actions, strict=True) if counts[n]},
-            details=details,
-            features=logits.features[0].float().cpu().numpy(),
         )
 
 

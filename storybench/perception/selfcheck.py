@@ -7,27 +7,32 @@ shipped (rounded to float16, loaded again), on test stories, and on scenes with 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from storybench.coreference.chance import cross_frame_mentions, learn_pronoun_guess
 from storybench.data.toonsv.dataset import ToonSV
 from storybench.data.toonsv.drawing.render import render
 from storybench.perception import assets
-from storybench.perception.perceiver import Perceiver, Reading
+from storybench.perception.observation import Reading
+from storybench.perception.perceiver import Perceiver
+from storybench.perception.reading import PerceiverObserver
 from storybench.perception.scenes import random_scene
 from storybench.story import Frame
 
 REFERENCE_START, REFERENCE_STORIES = 900_000, 500  # of train: seen by no training, in no other split
 REFERENCE_ID = "train-900000-900499"
 GUESS_STORIES = 2_000  # train stories that the best constant guess per pronoun is learned from
+AT_ONCE = 64  # true frames held in memory
 RANDOM_SCENES, RANDOM_SEED = 600, 7_071  # held-out scenes with duplicates and empty ones
 
-Read = Callable[[Any], Reading]
+Read = Callable[[Sequence[Image.Image]], list[Reading]]
 
 
 def finish(model: Perceiver, folder: Path, facts: Mapping[str, Any], check_stories: int) -> dict[str, Any]:
@@ -43,8 +48,8 @@ def finish(model: Perceiver, folder: Path, facts: Mapping[str, Any], check_stori
     empty = {"features": torch.zeros(0, 1), "group": torch.zeros(0, dtype=torch.int16)}
     files = {assets.WEIGHTS: assets.half(model), assets.REFERENCE: empty}
     assets.write_asset(folder, files, draft)
-    shipped = assets.load_perceiver(folder=folder).model
-    features, group = reference_features(shipped.read)
+    read = PerceiverObserver(assets.load_perceiver(folder=folder)).read
+    features, group = reference_features(read)
     files[assets.REFERENCE] = {
         "features": torch.from_numpy(features).half(),
         "group": torch.from_numpy(group.astype(np.int16)),
@@ -62,7 +67,7 @@ def finish(model: Perceiver, folder: Path, facts: Mapping[str, Any], check_stori
             "what": "true frames of ToonSV train stories 900000 to 900499, features in float16",
         },
         "pronoun_guess": learn_pronoun_guess(cross_frame_mentions(mentions)),
-        "accuracies": {**frame_accuracies(shipped.read, frames), **scene_accuracies(shipped.read)},
+        "accuracies": {**frame_accuracies(read, frames), **scene_accuracies(read)},
     }
     return assets.write_asset(folder, files, manifest)
 
@@ -71,8 +76,16 @@ def reference_features(read: Read) -> tuple[np.ndarray, np.ndarray]:
     """Return features of the reference frames (2500, D) float32 and the story number of each (2500,)."""
     train = ToonSV("train")
     stories = [train[REFERENCE_START + k] for k in range(REFERENCE_STORIES)]
-    features = np.stack([read(frame.image).features for story in stories for frame in story.frames])
+    frames = [frame for story in stories for frame in story.frames]
+    features = np.stack([reading.features for _, reading in _readings(read, frames)])
     return features, np.repeat(np.arange(len(stories)), [len(s.frames) for s in stories])
+
+
+def _readings(read: Read, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Reading]]:
+    """Yield each frame with what is read in its true picture, a few at a time."""
+    waiting = iter(frames)
+    while some := list(islice(waiting, AT_ONCE)):
+        yield from zip(some, read([frame.image for frame in some]), strict=True)
 
 
 def frame_accuracies(read: Read, frames: Iterable[Frame]) -> dict[str, float]:
@@ -84,8 +97,7 @@ def frame_accuracies(read: Read, frames: Iterable[Frame]) -> dict[str, float]:
         right[name] += hit
         total[name] += 1
 
-    for frame in frames:
-        reading = read(frame.image)
+    for frame, reading in _readings(read, frames):
         expected = Counter(frame.characters)
         tally("char_acc", reading.characters == set(expected))
         tally("count_acc", all(reading.counts[n] == min(expected[n], 2) for n in reading.counts))
@@ -106,7 +118,7 @@ def scene_accuracies(read: Read) -> dict[str, float]:
     for _ in range(RANDOM_SCENES):
         scene = random_scene(rng)
         expected = Counter(a.character for a in scene.actors)
-        reading = read(render(scene).image)
+        reading = read([render(scene).image])[0]
         names = ["random_scenes"]
         if not scene.actors:
             names.append("empty_scenes")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
+from pathlib import Path
 
 from PIL import Image
 
@@ -25,6 +26,21 @@ def _render(scene: Scene) -> FramePixels:
     from storybench.data.toonsv.drawing.render import render
 
     return render(scene)
+
+
+@cache
+def _drawing() -> str:
+    """Return a hash of the code that draws: another drawing of the same scene is another picture."""
+    folder = Path(__file__).parent
+    total = hashlib.sha256()
+    for path in [folder / "world.py", *sorted((folder / "drawing").glob("*.py"))]:
+        total.update(path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def picture_key(scene: Scene) -> str:
+    """Return a name of the pixels that ``scene`` is drawn as."""
+    return f"toonsv/{_drawing()}/{hashlib.sha256(repr(scene).encode()).hexdigest()}"
 
 
 def _portrait(name: str) -> Image.Image:
@@ -80,6 +96,10 @@ class ToonSV:
             raise IndexError(f"ToonSV {self.split} has stories 0..{self.size - 1}")
         return build_story(self.split, index, self.frames, self.seed)
 
+    def scenes(self, index: int) -> tuple[Scene, ...]:
+        """Return what is drawn in the frames of one story."""
+        return plan_story(self.split, index, self.frames, self.seed).scenes
+
     def __iter__(self) -> Iterator[Story]:
         """Make the stories one after the other."""
         return (self[k] for k in range(self.size))
@@ -92,9 +112,9 @@ def build_story(split: str, index: int, frames: int = 5, seed: int = 0) -> Story
     for event, scene, told in zip(plan.events, plan.scenes, tell_story(plan), strict=True):
         captions = {"explicit": told.explicit, "original": told.explicit, "referential": told.referential}
         details = visible_details(plan, event.index)
-        load = partial(_render, scene)
+        load, key = partial(_render, scene), partial(picture_key, scene)
         frame_id = f"{plan.id}/{event.index}"
-        built.append(Frame(event.index, captions, event.characters, event.setting, details, load, frame_id))
+        built.append(Frame(event.index, captions, event.characters, event.setting, details, load, frame_id, key))
     return Story(plan.id, "toonsv", split, tuple(built), full_cast(), cluster=plan.id)
 
 
