@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,11 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from storybench.errors import AssetError
+from storybench.perception import catalogue
 from storybench.perception.perceiver import Perceiver, Vocabulary
 
-WEIGHTS_ROOT = Path(__file__).parent / "weights"
-MANIFEST, WEIGHTS, REFERENCE = "manifest.json", "weights.safetensors", "reference.safetensors"
+WEIGHTS_ROOT, MANIFEST = catalogue.WEIGHTS_ROOT, catalogue.MANIFEST
+WEIGHTS, REFERENCE = "weights.safetensors", "reference.safetensors"
 SCHEMA = 1
 
 
@@ -123,16 +125,23 @@ def checked_bytes(folder: Path, manifest: Mapping[str, Any], file: str) -> bytes
 
 
 def write_asset(folder: Path, files: Mapping[str, Mapping[str, Tensor]], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Write tensors and then the manifest with their hashes; return the manifest as written."""
+    """Write tensors and then the manifest with their hashes, each file whole or not at all; return the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     hashes = {}
     for file, tensors in files.items():
         data = save({key: value.contiguous() for key, value in tensors.items()})
-        (folder / file).write_bytes(data)
+        _replace(folder / file, data)
         hashes[file] = hashlib.sha256(data).hexdigest()
     whole = {"schema": SCHEMA, **manifest, "files": hashes}
-    (folder / MANIFEST).write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    _replace(folder / MANIFEST, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
     return whole
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file so that a reader finds the old one or the new one, never half of it."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
 
 
 def half(model: nn.Module) -> dict[str, Tensor]:
