@@ -1,0 +1,1 @@
+"""Networks that put a picture into words, and judge how well words fit a picture."""
