@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 
 from storybench.metrics.base import Array, StoryMetric
 from storybench.metrics.functional import consistency as functional
+from storybench.metrics.instruments import Instruments
 from storybench.metrics.record import FrameRecord
 from storybench.perception.perceiver import Vocabulary
 
@@ -23,15 +25,28 @@ class DetailConsistency(StoryMetric):
     """Chance-corrected agreement of details between consecutive frames that show them; a constant colour earns 0."""
 
     name = "detail_consistency"
+    group = "consistency"
     bounds = (-float("inf"), 1.0)
     chance = 0.0
+    every_cluster_counts = True  # readings of stories without a pair are a part of chance
     unit = "pairs of frames"
     citation = "docs: detail_consistency; Cohen 1960 with chance from between-story agreement"
     missing = "no detail is visible in two frames of a story"
 
-    def __init__(self, space: functional.DetailSpace, evaluator: str = "toonsv-perceiver-v1") -> None:
+    def __init__(self, space: functional.DetailSpace, evaluator: str = "none") -> None:
         super().__init__(evaluator)
         self.space = space
+
+    @classmethod
+    def build(cls, instruments: Instruments) -> Self:
+        """Return the metric over the details that the evaluator reads; without any it has nothing to divide by."""
+        nothing = functional.DetailSpace(())
+        space = nothing if instruments.vocabulary is None else detail_space(instruments.vocabulary)
+        return cls(space, instruments.protocol(cls.requires))
+
+    def details(self) -> dict[str, Any]:
+        """Return the table of detail types."""
+        return {"detail_consistency_by_type": self.by_type()}
 
     def row(self, story: Sequence[FrameRecord]) -> Array:
         """Return the pair counts and readings of each detail."""

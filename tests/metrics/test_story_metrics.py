@@ -10,7 +10,7 @@ import pytest
 from storybench import metrics as m
 from storybench.coreference.chance import cross_frame_mentions, guessed_hits, learn_pronoun_guess, pronoun_class
 from storybench.metrics.functional import characters, reference
-from storybench.perception.perceiver import Reading
+from storybench.perception.observation import Observation, Reading
 from storybench.story import Mention
 
 NAMES = ("Ann", "Bob", "Cat")
@@ -25,7 +25,8 @@ def mention(*who, surface="she", distance=1, frame=1, kind="referential"):
 
 
 def record(frame, expected, seen, mentions=(), explicit=None, story="s"):
-    return m.FrameRecord(story, frame, story, expected, "beach", {}, tuple(mentions), seen, explicit)
+    twin = None if explicit is None else Observation(explicit)
+    return m.FrameRecord(story, frame, story, expected, "beach", {}, tuple(mentions), Observation(seen), twin)
 
 
 # Frame 0: Ann and Bob, right. Frame 1: Ann asked, drawn twice. Frame 2: Ann and Bob asked, Ann and Cat on a farm drawn.
@@ -168,7 +169,7 @@ def test_frechet_counts_frames_and_widens_with_fewer_stories():
         metric = m.Frechet(real, np.arange(500) // 5, "toy-net-v1", "toy")
         for k in range(stories):
             frames = [
-                m.FrameRecord(str(k), t, str(k), (), "", {}, (), Reading({}, "", {}, {}, row))
+                m.FrameRecord(str(k), t, str(k), (), "", {}, (), Observation(Reading({}, "", {}, {}, row)))
                 for t, row in enumerate(np.random.default_rng(k).normal(size=(5, 4)).astype(np.float32))
             ]
             metric.update(frames)

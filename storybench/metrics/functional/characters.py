@@ -39,6 +39,27 @@ def confusion(predicted: Array, expected: Array) -> Array:
     return np.stack([seen & gold, seen & ~gold, ~seen & gold], axis=-1).astype(np.float64)
 
 
+def spurious(predicted: Array, expected: Array) -> Array:
+    r"""Return how many are seen that are not expected, :math:`|\hat C \setminus C|`, (N,); also of empty frames."""
+    return ((predicted > 0) & (expected == 0)).sum(axis=-1)
+
+
+def missing(predicted: Array, expected: Array) -> Array:
+    r"""Return how many are expected that are not seen, :math:`|C \setminus \hat C|`, (N,)."""
+    return ((predicted == 0) & (expected > 0)).sum(axis=-1)
+
+
+def count_error(predicted: Array, expected: Array) -> Array:
+    r"""Return :math:`\left| |\hat C| - |C| \right|`, (N,): how far off the number of different characters is."""
+    return np.abs((predicted > 0).sum(axis=-1) - (expected > 0).sum(axis=-1))
+
+
+def precision_recall(sums: Array) -> tuple[Array, Array]:
+    """Return precision and recall from sums (..., 3) of tp, fp, fn; NaN for 0/0."""
+    tp, fp, fn = np.moveaxis(sums, -1, 0)
+    return divide(tp, tp + fp), divide(tp, tp + fn)
+
+
 def micro_f1(sums: Array) -> Array:
     r"""Return :math:`2TP / (2TP + FP + FN)` from sums (..., K, 3), pooled over characters; NaN for 0/0."""
     tp, fp, fn = np.moveaxis(sums.sum(axis=-2), -1, 0)

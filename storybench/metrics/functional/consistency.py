@@ -43,7 +43,7 @@ class DetailSpace:
     @cached_property
     def key_type(self) -> Array:
         """Type index of each key, (D,)."""
-        return np.array([self.types.index(key.split(":")[0]) for key in self.keys])
+        return np.array([self.types.index(key.split(":")[0]) for key in self.keys], dtype=np.int64)
 
     @cached_property
     def value_key(self) -> Array:
