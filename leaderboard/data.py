@@ -56,7 +56,7 @@ def markdown_table(records: Sequence[RunRecord], columns: Sequence[str] = COLUMN
     lines = [head, ["---"] * 2 + ["--:"] * (len(head) - 2)]
     for record in records:
         speed = "" if record.model.oracle or record.seconds_per_frame is None else f"{record.seconds_per_frame:.2f}"
-        cells = [short_cell(name, record.scores.get(name)) for name in columns]
+        cells = [short_cell(record.scores.get(name)) for name in columns]
         lines.append([TITLES.get(record.model.name, record.model.name), record.text, *cells, speed])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -44,6 +44,8 @@ class RunConfig:
     run_root: str = "runs"
     format: str = "table"
     paired: bool = False
+    counterfactual: bool = False
+    metrics: dict[str, Any] = field(default_factory=dict)
     rescore: bool = False
     paper: dict[str, Any] | None = None
 
@@ -60,9 +62,23 @@ class EvaluateConfig:
     text: str = "referential"
     select: str = "all"
     limit: int | None = None
-    batch_size: int = 32
+    metrics: dict[str, Any] = field(default_factory=dict)
     device: str = "cpu"
     out: str | None = None
+    format: str = "table"
+
+
+@dataclass
+class AuditConfig:
+    """``storybench audit``."""
+
+    dataset: dict[str, Any] = MISSING
+    subset: str = "test"
+    limit: int = 200
+    seed: int = 0
+    metrics: dict[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+    out: str = "runs/audit"
     format: str = "table"
 
 
@@ -272,7 +288,7 @@ def translate(error: BaseException, command: str, words: Sequence[str]) -> Story
 
 def _keys(command: str, words: Sequence[str]) -> list[str]:
     """Return all keys of ``command`` with the groups that ``words`` choose."""
-    groups = [w for w in words if re.fullmatch(r"(model|dataset|split|experiment)=[\w.-]+", w)]
+    groups = [w for w in words if re.fullmatch(r"(model|dataset|split|experiment|metrics)=[\w.-]+", w)]
     try:
         tree = compose_tree(command, groups)
     except StorybenchError:

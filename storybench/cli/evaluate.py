@@ -8,9 +8,8 @@ from pathlib import Path
 
 from storybench.cli.config import EvaluateConfig, compose
 from storybench.cli.flow import now, resolve_device
-from storybench.cli.table import print_json, print_runs
-from storybench.data.loading import frame_size, load_stories, text_mode
-from storybench.errors import ConfigError
+from storybench.cli.table import console, print_json, print_runs
+from storybench.data.loading import frame_size, load_stories, open_dataset, text_mode
 from storybench.frames import FrameStore, write_atomic
 from storybench.generation import frame_counts, seconds_per_frame
 from storybench.records.environment import benchmark_version, environment
@@ -22,8 +21,14 @@ def main(arguments: Sequence[str]) -> int:
     """Score a folder of frames and print its record."""
     if "--help" in arguments:
         print("usage: storybench evaluate frames=DIR [subset=test] [split=referential] [dataset=toonsv] [out=FILE]")
+        print("       storybench evaluate frames=DIR protocol=all|NAME[,NAME] [subset=test] [dataset=toonsv]")
         return 0
-    config = compose("evaluate", arguments, EvaluateConfig)
+    from storybench.comparing_protocols import protocols_asked
+
+    asked, words = protocols_asked(arguments)  # not Hydra's: a group of that name holds the protocols themselves
+    config = compose("evaluate", words, EvaluateConfig)
+    if asked:
+        return compare_protocols_of(config, asked)
     record = score_folder(config, "storybench " + shlex.join(["evaluate", *arguments]))
     if config.out is not None:
         write_atomic(Path(config.out), (record.model_dump_json(indent=2) + "\n").encode())
@@ -36,6 +41,26 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def compare_protocols_of(config: EvaluateConfig, asked: Sequence[str]) -> int:
+    """Print one folder of frames under several protocols of distribution distances."""
+    from storybench.comparing_protocols import compare_protocols
+    from storybench.perception.cache import ObservationCache, default_folder
+    from storybench.perception.protocols.referring import sub_frames
+    from storybench.protocol_scores import protocols_table
+
+    store = FrameStore.of_folder(Path(config.frames))
+    stories = load_stories(config.dataset, config.subset, config.limit, config.select)
+    store.verify(frame_counts(stories))
+    truth = sub_frames(open_dataset(config.dataset, config.subset)) if config.limit is None else None
+    with ObservationCache(default_folder()) as cache:
+        scores = compare_protocols(stories, store, asked, resolve_device(config.device), truth=truth, cache=cache)
+    if config.format == "json":
+        print_json([score.to_dict() for score in scores])
+    else:
+        console().print(protocols_table(scores))
+    return 0
+
+
 def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
     """Return the record of a folder of frames.
 
@@ -44,8 +69,6 @@ def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
         ConfigError: If a name is unknown.
     """
     started = now()
-    if config.batch_size < 1:
-        raise ConfigError(f"batch_size is {config.batch_size}: expected 1 or more frames.")
     text = text_mode(config.dataset, config.text)
     store = FrameStore.of_folder(Path(config.frames))
     stories = load_stories(config.dataset, config.subset, config.limit, config.select)
@@ -54,12 +77,16 @@ def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
     model = ModelInfo(name=config.name, version="1", sampler={"frames": store.digest(counts)})
     hashed, total = data_hash(stories, text), sum(counts.values())
     from storybench.evaluation import evaluate
+    from storybench.perception.cache import ObservationCache, default_folder
 
     device = resolve_device(config.device)
     explicit = None if config.explicit_frames is None else FrameStore.of_folder(Path(config.explicit_frames))
     if explicit is not None:
         explicit.verify(counts, frame_size(stories))
-    evaluation = evaluate(stories, store, text, explicit_frames=explicit, batch_size=config.batch_size, device=device)
+    with ObservationCache(default_folder()) as cache:
+        evaluation = evaluate(
+            stories, store, text, explicit_frames=explicit, metrics=tuple(config.metrics), device=device, cache=cache
+        )
     return RunRecord(
         fingerprint=fingerprint(
             dataset=config.dataset["name"],
@@ -83,7 +110,7 @@ def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
         details=evaluation.details,
         coverage=Coverage(expected=total, ok=total, fraction=1.0),
         seconds_per_frame=seconds_per_frame(store, counts),
-        batch_size=config.batch_size,
+        batch_size=1,
         environment=environment(device),
         command=command,
         started=started,

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ from omegaconf import OmegaConf
 
 from storybench.cli.config import RunConfig, build
 from storybench.cli.paper import Repeats, repeats
+from storybench.coreference.counterfactual import TEXT as SWAPPED
+from storybench.coreference.counterfactual import VERSION as SWAP_VERSION
+from storybench.coreference.counterfactual import Swapped, swap_stories
 from storybench.data.loading import frame_size, load_stories, text_mode
 from storybench.errors import ConfigError
 from storybench.frames import FrameStore, write_atomic
@@ -68,6 +72,7 @@ class _Run:
     dataset: DatasetInfo
     run_dir: Path
     twin_dir: Path | None  # the same run on explicit text; None for explicit text itself and for oracles, blind to text
+    swap_dir: Path | None  # the same run with a name swapped; None likewise
     command: str
     started: str
 
@@ -89,10 +94,24 @@ class _Run:
         twin = FrameStore.of_run(self.twin_dir)
         return twin if len(twin.finished(self.counts)) == len(self.stories) else None
 
+    @cached_property
+    def swapped(self) -> list[Swapped]:
+        """Stories with a name swapped before a frame that refers to it."""
+        return swap_stories(self.stories, self.text)
+
+    @property
+    def counterfactual(self) -> FrameStore | None:
+        """The frames of the swapped stories, if all of them are there."""
+        if self.swap_dir is None or not self.swap_dir.is_dir():
+            return None
+        store, counts = FrameStore.of_run(self.swap_dir), frame_counts([s.story for s in self.swapped])
+        return store if counts and len(store.finished(counts)) == len(counts) else None
+
     @property
     def score_key(self) -> str:
         """Names what the scores depend on."""
-        return score_key(self.store, self.explicit, self.counts)
+        beside = {"explicit": self.explicit, "counterfactual": self.counterfactual}
+        return score_key(self.store, beside, self.counts, tuple(self.config.metrics))
 
 
 def execute(config: RunConfig, command: Sequence[str]) -> Finished:
@@ -109,6 +128,8 @@ def execute(config: RunConfig, command: Sequence[str]) -> Finished:
     run = _prepare(config, command)
     if config.paired and run.twin_dir is not None and run.explicit is None:
         execute(replace(config, text=EXPLICIT, paired=False), command)
+    if config.counterfactual and run.swap_dir is not None and run.counterfactual is None:
+        _draw_swapped(run)
     record = find_record(run.run_dir)
     whole = len(run.store.finished(run.counts)) == len(run.stories)
     scored = record is not None and record.status == "success" and record.score_key == run.score_key
@@ -162,7 +183,9 @@ def resolve_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def score_key(store: FrameStore, explicit: FrameStore | None, counts: Mapping[str, int]) -> str:
+def score_key(
+    store: FrameStore, beside: Mapping[str, FrameStore | None], counts: Mapping[str, int], metrics: Sequence[str]
+) -> str:
     """Return a hash of the committed frames and of what would score them now; nothing heavy is loaded."""
 
     def hashes(frames: FrameStore) -> dict[str, list[str]]:
@@ -172,11 +195,12 @@ def score_key(store: FrameStore, explicit: FrameStore | None, counts: Mapping[st
     weights = Path(__file__).resolve().parents[1] / "perception" / "weights"
     key = {
         "frames": hashes(store),
-        "explicit": None if explicit is None else hashes(explicit),
+        "beside": {name: None if frames is None else hashes(frames) for name, frames in beside.items()},
         "evaluators": {
             path.relative_to(weights).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(weights.glob("*/manifest.json"))  # a manifest holds the hash of every file beside it
         },
+        "metrics": sorted(metrics),
         "version": benchmark_version(),
     }
     return hashlib.sha256(canonical_json(key).encode()).hexdigest()
@@ -215,6 +239,7 @@ def _prepare(config: RunConfig, command: Sequence[str]) -> _Run:
     explicit = text_mode(config.dataset, EXPLICIT)
     paired = text != explicit and not info.oracle
     twin_dir = folder(explicit, _data_hash(config, stories, explicit)) if paired else None
+    swap_dir = folder(f"{SWAPPED}-{SWAP_VERSION}:{text}", hashed) if paired else None
     dataset = DatasetInfo(
         name=config.dataset["name"],
         hash=hashed,
@@ -223,7 +248,7 @@ def _prepare(config: RunConfig, command: Sequence[str]) -> _Run:
         select=config.select,
     )
     words = "storybench " + shlex.join(command)
-    return _Run(config, text, device, model, info, stories, dataset, run_dir, twin_dir, words, started)
+    return _Run(config, text, device, model, info, stories, dataset, run_dir, twin_dir, swap_dir, words, started)
 
 
 def _data_hash(config: RunConfig, stories: Sequence[Story], text: str) -> str:
@@ -255,11 +280,40 @@ def _draw(run: _Run) -> None:
         )
 
 
+def _draw_swapped(run: _Run) -> None:
+    """Draw the stories with a name swapped, with the noise of the run itself; a run folder of its own keeps them."""
+    if not run.swapped:
+        return
+    assert run.swap_dir is not None
+    stories = [swapped.story for swapped in run.swapped]
+    counts = frame_counts(stories)
+    dataset = run.dataset.model_copy(update={"stories": len(stories), "frames": sum(counts.values())})
+    other = replace(
+        run, stories=stories, text=SWAPPED, dataset=dataset, run_dir=run.swap_dir, twin_dir=None, swap_dir=None
+    )
+    _write_config(other)
+    _save(other, "started")
+    _draw(other)
+    other.store.verify(counts, frame_size(stories))
+    _save(other, "success", "drawn for flip_rate of its twin; not scored by itself")
+
+
 def _score(run: _Run) -> RunRecord:
     """Score the frames, write ``frames.parquet`` and the final record."""
     from storybench.evaluation import evaluate
+    from storybench.perception.cache import ObservationCache, default_folder
 
-    evaluation = evaluate(run.stories, run.store, run.text, explicit_frames=run.explicit)
+    with ObservationCache(default_folder()) as cache:
+        evaluation = evaluate(
+            run.stories,
+            run.store,
+            run.text,
+            explicit_frames=run.explicit,
+            swapped_frames=run.counterfactual,
+            swaps=[swapped.swap for swapped in run.swapped] if run.counterfactual is not None else (),
+            metrics=tuple(run.config.metrics),
+            cache=cache,
+        )
     write_frames(evaluation.frames, run.store, run.run_dir)
     return _save(run, "success", scores=evaluation.scores, details=evaluation.details)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from importlib import metadata, resources
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -94,15 +93,21 @@ def _splits() -> list[dict[str, Any]]:
 
 def _metrics() -> list[dict[str, Any]]:
     """Return the metrics and whether the networks they look through are there."""
-    _, node = _node("metrics", "default")
-    weights = Path(__file__).resolve().parents[1] / "perception" / "weights"
-    rows = []
-    for name, entry in node.items():
-        network = entry.get("network")
-        there = network is None or (weights / network / "manifest.json").is_file()
-        missing = None if there else f"weights of {network}; train them with: storybench train model=perceiver"
-        rows.append({"name": name, "about": entry["about"], "missing": missing})
-    return rows
+    _, node = _node("metrics", "all")
+    found = {network: _network(network) for network in {entry["network"] for entry in node.values()}}
+    return [{"name": name, "about": row["about"], "missing": found[row["network"]]} for name, row in node.items()]
+
+
+def _network(name: str) -> str | None:
+    """Return what is missing of a network that metrics look through, or None."""
+    from storybench.perception.catalogue import all_assets, status
+
+    if name not in {asset.id for asset in all_assets()}:
+        return "no classifier of this kind for ToonSV; train one for FlintstonesSV: storybench train model=classifier"
+    here = status(name)
+    if here.state == "present":
+        return None
+    return f"{name}{' is corrupt' if here.state == 'corrupt' else ''}; storybench doctor says how to get it"
 
 
 def _stages() -> list[dict[str, Any]]:

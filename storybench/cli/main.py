@@ -16,6 +16,8 @@ COMMANDS = {  # name -> (module with main(arguments) -> status, what it does)
     "demo": ("storybench.cli.demo", "the reference models between ceiling and floor, with strips"),
     "data": ("storybench.cli.data", "stats | export | verify | build | masks: counts, stories, checks, Parquet, masks"),
     "train": ("storybench.cli.train", "train a stage of a reference model"),
+    "audit": ("storybench.cli.audit", "spoil true frames on purpose: does each metric measure what it says?"),
+    "doctor": ("storybench.cli.doctor", "packages, networks and data: what is here, what is missing, how to get it"),
     "list": ("storybench.cli.list_", "models, data sets, splits, metrics, stages; what is missing"),
 }
 USER_ERROR = 2

@@ -8,12 +8,27 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from storybench.records.record import RunRecord
 from storybench.records.score import Score
 
-OWN_UNIT = ("frechet",)  # metrics that are no fractions
+HEADLINE = (
+    "char_acc",
+    "char_f1",
+    "count_acc",
+    "setting_acc",
+    "antecedent_acc",
+    "conditional_resolution",
+    "flip_rate",
+    "identity_auc",
+    "setting_auc",
+    "detail_consistency",
+    "assignment_acc",
+    "frechet",
+    "cider",
+)  # what several runs are compared by; a record holds all
 MIN_WIDTH = 80
 NO_TERMINAL_WIDTH = 180
 
@@ -37,31 +52,44 @@ def print_runs(records: Sequence[RunRecord], notes: dict[str, str] | None = None
         notes: Fingerprint -> what the row is, such as ``ceiling``.
     """
     if len(records) == 1:
-        console().print(_one(records[0]))
+        screen = console()
+        screen.print(_one(records[0]))
+        for reason, metrics in not_run(records[0]).items():
+            screen.print(f"[dim]not run: {', '.join(metrics)}: {escape(reason)}[/dim]", highlight=False)
     else:
         screen = console()
         screen.print(_many(records, notes or {}, screen.width))
 
 
-def cell(metric: str, score: Score) -> str:
-    """Return a score for people: percent with its half interval, or why there is none."""
+def cell(score: Score) -> str:
+    """Return a score for people: percent with its interval, or why there is none."""
     if score.value is None:
         return "not run"
-    scale, digits = (1.0, 2) if metric.startswith(OWN_UNIT) else (100.0, 1)
-    text = f"{score.value * scale:.{digits}f}"
     if score.low is None or score.high is None:
-        return text
-    return f"{text} [{score.low * scale:.{digits}f}, {score.high * scale:.{digits}f}]"
+        return number(score, score.value)
+    return f"{number(score, score.value)} [{number(score, score.low)}, {number(score, score.high)}]"
 
 
-def short_cell(metric: str, score: Score | None) -> str:
+def short_cell(score: Score | None) -> str:
     """Return a score in few characters: value and half width of its interval."""
     if score is None or score.value is None:
         return "-"
-    scale, digits = (1.0, 2) if metric.startswith(OWN_UNIT) else (100.0, 1)
     if score.low is None or score.high is None:
-        return f"{score.value * scale:.{digits}f}"
-    return f"{score.value * scale:.{digits}f} ±{(score.high - score.low) / 2 * scale:.{digits}f}"
+        return number(score, score.value)
+    half = (score.high - score.low) / 2
+    return f"{number(score, score.value)} ±{number(score, half)}"
+
+
+def number(score: Score, value: float | None) -> str:
+    """Return a value in the unit of ``score``: percent for a share, three digits or so for what has its own unit."""
+    if value is None:
+        return ""
+    return f"{value * 100:.1f}" if score.fraction else f"{value:{_form(score)}}"
+
+
+def _form(score: Score) -> str:
+    """Return the digits that a score in its own unit is shown with, the same for its bounds and interval."""
+    return ".2f" if abs(score.value or 0) >= 0.995 else ".3f"
 
 
 def heading(records: Sequence[RunRecord]) -> str:
@@ -85,26 +113,37 @@ def _one(record: RunRecord) -> Table:
     table = Table(title=f"{record.model.name}{oracle}: {heading([record])}", box=SIMPLE_HEAD, title_justify="left")
     table.add_column("metric", no_wrap=True)
     table.add_column("value [95 % interval]", justify="right", no_wrap=True)
+    table.add_column("floor", justify="right", no_wrap=True)
+    table.add_column("ceiling", justify="right", no_wrap=True)
     table.add_column("n", justify="right")
     table.add_column("better")
     table.add_column("protocol", overflow="fold")
     for metric, score in record.scores.items():
-        protocol = score.protocol if score.value is not None else f"{score.protocol}: {score.reason}"
-        table.add_row(
-            metric, cell(metric, score), str(score.n), "higher" if score.higher_is_better else "lower", protocol
-        )
+        if score.value is not None:
+            bounds = number(score, score.floor), number(score, score.ceiling)
+            better = "higher" if score.higher_is_better else "lower"
+            table.add_row(metric, cell(score), *bounds, str(score.n), better, score.protocol)
     speed = "-" if record.seconds_per_frame is None else f"{record.seconds_per_frame:.3f} s a frame"
     table.caption = f"coverage {record.coverage.fraction:.0%} of {record.coverage.expected} frames, {speed}"
     table.caption_justify = "left"
     return table
 
 
+def not_run(record: RunRecord) -> dict[str, list[str]]:
+    """Return reason -> metrics that have no value because of it."""
+    reasons: dict[str, list[str]] = {}
+    for metric, score in record.scores.items():
+        if score.value is None:
+            reasons.setdefault(score.reason or "no reason given", []).append(metric)
+    return reasons
+
+
 def _many(records: Sequence[RunRecord], notes: dict[str, str], width: int) -> Table:
     """Return several records: a row a run if there is room for a column a metric, else a row a metric."""
-    metrics = list(dict.fromkeys(metric for record in records for metric in record.scores))
+    metrics = _columns(records)
     lines = [["model", *(_metric_heading(records, metric) for metric in metrics), "s/frame"]]
     for record, label in zip(records, _labels(records, notes), strict=True):
-        cells = [short_cell(metric, record.scores.get(metric)) for metric in metrics]
+        cells = [short_cell(record.scores.get(metric)) for metric in metrics]
         speed = "-" if record.model.oracle or record.seconds_per_frame is None else f"{record.seconds_per_frame:.2f}"
         lines.append([label, *cells, speed])
     dim = [False, *(record.model.oracle for record in records)]
@@ -120,9 +159,16 @@ def _many(records: Sequence[RunRecord], notes: dict[str, str], width: int) -> Ta
         table.add_column(title, justify="right" if number else "left", no_wrap=True)
     for line, is_dim in zip(lines[1:], dim[1:], strict=True):
         table.add_row(*line, style="dim" if is_dim else None)
-    table.caption = "percent ± half of the 95 % interval (bootstrap over stories); frechet in squared feature units"
+    table.caption = "percent ± half of the 95 % interval; frechet and cider in their own units; the record holds all"
     table.caption_justify = "left"
     return table
+
+
+def _columns(records: Sequence[RunRecord]) -> list[str]:
+    """Return the metrics to compare by: those that some run has, and of many the headline ones."""
+    found = [m for r in records for m, score in r.scores.items() if score.value is not None]
+    metrics = list(dict.fromkeys(found))
+    return metrics if len(metrics) <= len(HEADLINE) else [m for m in metrics if m in HEADLINE]
 
 
 def _metric_heading(records: Sequence[RunRecord], metric: str) -> str:

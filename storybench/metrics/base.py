@@ -7,19 +7,23 @@ join by concatenation. Rows are added in the order of their keys: no score depen
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torchmetrics import Metric
+from torchmetrics.utilities.distributed import gather_all_tensors
 
+from storybench.metrics.instruments import Instruments
 from storybench.metrics.record import FrameRecord
 from storybench.records.score import Score
 from storybench.statistics import bootstrap
+from storybench.statistics.student import standard_error
 
 Array = np.ndarray
+Group = Literal["characters", "settings", "reference", "consistency", "distribution", "captions", "peers"]
 
 
 class StoryMetric(Metric):
@@ -32,23 +36,41 @@ class StoryMetric(Metric):
     is_differentiable = False
 
     name: ClassVar[str]
+    group: ClassVar[Group] = "characters"
     version: ClassVar[str] = "v1"
     higher_is_better: ClassVar[bool] = True
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     chance: ClassVar[float | None] = None  # value of a guesser, where it is a constant
     unit: ClassVar[str] = "frames"  # what ``n`` counts
-    requires: ClassVar[tuple[str, ...]] = ("frames",)
+    fraction: ClassVar[bool] = True  # whether the value is a share, shown in percent
+    requires: ClassVar[tuple[str, ...]] = ("reading",)  # fields of a FrameRecord or of its Observation
     citation: ClassVar[str] = ""
+    every_cluster_counts: ClassVar[bool] = False  # whether a cluster without a unit still tells of the value
+    learned: ClassVar[tuple[str, ...]] = ()  # attributes that any story tells, the same for all
     missing: ClassVar[str] = "no frame it applies to"  # reason given when there is nothing to divide by
 
     clusters: list[Tensor]
     rows: list[Tensor]
 
-    def __init__(self, evaluator: str = "toonsv-perceiver-v1") -> None:
+    def __init__(self, evaluator: str = "none") -> None:
+        """Start without stories.
+
+        Args:
+            evaluator: Protocol id of the network that looked; a part of the metric's own protocol id.
+        """
         super().__init__()
         self.evaluator = evaluator
         self.add_state("clusters", default=[], dist_reduce_fx="cat")
         self.add_state("rows", default=[], dist_reduce_fx="cat")
+
+    @classmethod
+    def build(cls, instruments: Instruments) -> Self:
+        """Return the metric over what ``instruments`` offer."""
+        return cls(instruments.protocol(cls.requires))
+
+    def details(self) -> dict[str, Any]:
+        """Return what stands beside the score, ready for JSON: parts, strata, tables. Keys are unique among metrics."""
+        return {}
 
     @property
     def protocol(self) -> str:
@@ -91,26 +113,62 @@ class StoryMetric(Metric):
         return sums
 
     def score(self, *, seed: int = 0, draws: int = bootstrap.DRAWS) -> Score:
-        """Return value, BCa interval over clusters, and n."""
+        """Return value, n, and the interval over clusters that :func:`bootstrap.method_for` names."""
         rows = self.cluster_rows()
         if not len(rows):
             return self.absent("no story was scored")
         value, n = bootstrap.point(rows, self.statistic), self.count(rows.sum(0))
         if np.isnan(value):
             return self.absent(self.missing, n)
+        if not self.every_cluster_counts:
+            rows = rows[[self.count(row) > 0 for row in rows]]
         found = bootstrap.interval(rows, self.statistic, seed=seed, draws=draws, bounds=self.bounds)
         return Score(
             value=value,
             low=found.low,
             high=found.high,
+            standard_error=error if np.isfinite(error := standard_error(rows, self.statistic)) else None,
             n=n,
             higher_is_better=self.higher_is_better,
             protocol=self.protocol,
+            clusters=len(rows),
+            unit=self.unit,
+            fraction=self.fraction,
         )
+
+    def _sync_dist(
+        self, dist_sync_fn: Callable[..., list[Tensor]] = gather_all_tensors, process_group: Any | None = None
+    ) -> None:
+        """Join the states of all processes; they stay lists.
+
+        A process without a story has no tensor to send, and torchmetrics would send one of another shape and type: it
+        learns from the others what to send nothing of, and what they learned from their stories.
+        """
+        group = process_group or self.process_group
+        states = {name: _as_list(getattr(self, name)) for name in self._reductions}
+        told: dict[str, Any] = {name: parts[0][:0].clone() for name, parts in states.items() if parts}
+        told |= {name: value for name in self.learned if (value := getattr(self, name))}
+        known: list[Any] = [None] * distributed.get_world_size(group)
+        distributed.all_gather_object(known, told, group)
+        first = {name: value for of in reversed(known) for name, value in of.items()}
+        for name, parts in states.items():
+            if name in first:
+                joined = dist_sync_fn(torch.cat([first[name], *parts]), group=group)
+                setattr(self, name, [part for part in joined if len(part)])
+        for name in self.learned:
+            setattr(self, name, first.get(name, getattr(self, name)))
 
     def absent(self, reason: str, n: int = 0) -> Score:
         """Return the score of a metric that was not run, with the reason."""
-        return Score(value=None, n=n, higher_is_better=self.higher_is_better, protocol=self.protocol, reason=reason)
+        return Score(
+            value=None,
+            n=n,
+            higher_is_better=self.higher_is_better,
+            protocol=self.protocol,
+            reason=reason,
+            unit=self.unit,
+            fraction=self.fraction,
+        )
 
 
 def cluster_key(cluster: str) -> int:

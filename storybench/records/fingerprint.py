@@ -23,7 +23,9 @@ DIGITS = 16
 
 # Every field of storybench.cli.config.RunConfig is in exactly one of these; a test fails on a field in neither.
 FIELDS_IN = frozenset({"model", "dataset", "subset", "text", "select", "limit", "seed"})
-FIELDS_OUT = frozenset({"batch_size", "device", "run_root", "format", "paired", "rescore", "paper"})
+FIELDS_OUT = frozenset(
+    {"batch_size", "device", "run_root", "format", "paired", "counterfactual", "metrics", "rescore", "paper"}
+)
 
 
 def canonical_json(value: object) -> str:

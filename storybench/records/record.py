@@ -1,7 +1,7 @@
 """RunRecord: everything one run is, in one JSON file that can be read alone.
 
 Typed and versioned. ``SCHEMA_VERSION`` rises with every change that an old reader would misread; a record of a newer
-schema is refused, an older one is migrated by one function a step (there is none yet).
+schema is refused, an older one is migrated by one function a step (:mod:`storybench.records.migration`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from storybench.records.score import Score
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Status = Literal["started", "success", "error", "incomplete"]
 
 

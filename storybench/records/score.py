@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Score(BaseModel):
-    """One metric of one run. Fractions in [0, 1] unless the metric has its own unit; people are shown percent."""
+    """One metric of one run. Shares are fractions in [0, 1]; people are shown percent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -18,6 +18,24 @@ class Score(BaseModel):
 
     high: float | None = None
     """Upper end of the 95 % interval."""
+
+    standard_error: float | None = None
+    """Of the value, where the method gives one."""
+
+    floor: float | None = None
+    """What true frames of other stories get, or a guesser; None where it was not measured."""
+
+    ceiling: float | None = None
+    """What the true frames get through the same networks."""
+
+    clusters: int | None = None
+    """Independent units that the interval rests on: stories, or episodes where stories overlap."""
+
+    unit: str = ""
+    """What ``n`` counts."""
+
+    fraction: bool = True
+    """Whether the value is a share that people are shown in percent; else it has its own unit."""
 
     n: int
     """Number of units the value is a mean over: frames, mentions or pairs, as the metric's unit says."""

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from storybench.errors import DataError
 from storybench.frames import write_atomic
+from storybench.records.migration import migrated
 from storybench.records.record import SCHEMA_VERSION, RunRecord
 
 RECORD = "record.json"
@@ -44,7 +45,7 @@ def load_record(path: Path) -> RunRecord:
             "upgrade storybench, or choose another run_root."
         )
     try:
-        return RunRecord.model_validate(content)
+        return RunRecord.model_validate(migrated(content, version))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -19,8 +19,10 @@ from PIL import Image
 from torchvision.models import inception_v3
 
 from storybench.cli.main import main
+from storybench.data.loading import load_stories
 from storybench.data.toonsv.dataset import ToonSV
 from storybench.errors import AssetError, ConfigError, NumericalError
+from storybench.evaluation import TrueFrames, evaluate
 from storybench.perception import assets
 from storybench.perception.catalogue import asset, status
 from storybench.perception.classifiers.batches import Batches
@@ -407,3 +409,20 @@ def test_noise_of_the_shipped_perceiver_is_that_of_a_good_reader():
     assert (noise.present + noise.absent == len(frames)).all()
     youden = noise.hits.sum() / noise.present.sum() - noise.false_alarms.sum() / noise.absent.sum()
     assert youden > 0.9  # the manifest gives it 0.97 of whole sets right
+
+
+def test_evaluation_looks_through_what_was_trained_and_says_what_was_not(trained, flintstones, monkeypatch):
+    monkeypatch.setenv("STORYBENCH_ASSETS", str(trained))
+    stories = load_stories(flintstones, "train", limit=3)
+    wanted = ["char_acc", "spurious_rate", "setting_acc", "setting_acc_published", "identity_auc", "frechet"]
+    found = evaluate(stories, TrueFrames(stories), "original", metrics=wanted)
+    char_acc = found.scores["char_acc"]
+    assert char_acc.value is not None
+    assert char_acc.n == sum(len(s.frames) for s in stories)
+    assert char_acc.ceiling == pytest.approx(char_acc.value)  # the true frames are what is scored
+    assert char_acc.protocol.startswith("char_acc/v1@flintstones_characters")
+    assert char_acc.clusters == len({s.cluster for s in stories})
+    for name in ("setting_acc", "setting_acc_published", "identity_auc", "frechet"):
+        assert found.scores[name].value is None, name
+    assert "settings" in found.scores["setting_acc"].reason
+    assert set(found.frames["predicted"].map(type)) == {list}

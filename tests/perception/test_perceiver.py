@@ -65,8 +65,7 @@ def test_same_character_twice_is_counted_and_nobody_is_nobody():
 def test_soft_frames_are_still_read():
     """Generated frames are softer than drawings: a blur of 1 px must not change who is seen in more than 1 of 20."""
     same = [
-        read(f.image.filter(ImageFilter.GaussianBlur(1.0))).characters == set(f.characters)
-        for f in true_frames()[:60]
+        read(f.image.filter(ImageFilter.GaussianBlur(1.0))).characters == set(f.characters) for f in true_frames()[:60]
     ]
     assert np.mean(same) >= 0.95
 
