@@ -2,21 +2,26 @@
 
 ``leaderboard/results/<benchmark>/<row>/record.json`` is data only, written by ``storybench`` and copied here.
 
-    python -m leaderboard.data README.md    # writes the table between the README's result marks anew
+    python -m leaderboard.data README.md docs/metrics.md    # writes the tables between the pages' marks anew
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
-from storybench.cli.table import short_cell
+from omegaconf import OmegaConf
+
+from storybench.cli.table import number, short_cell
 from storybench.records.record import RunRecord
 from storybench.records.store import load_record
 
 RESULTS = Path(__file__).parent / "results"
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+BENCHMARK = "toonsv-v1"
+RESULTS_MARKS = ("<!-- results:begin -->", "<!-- results:end -->")
+METRICS_MARKS = ("<!-- metrics:begin -->", "<!-- metrics:end -->")
 COLUMNS = (
     "char_acc",
     "char_f1",
@@ -24,6 +29,8 @@ COLUMNS = (
     "setting_acc",
     "antecedent_acc",
     "conditional_resolution",
+    "flip_rate",
+    "identity_auc",
     "detail_consistency",
     "frechet",
 )
@@ -61,12 +68,48 @@ def markdown_table(records: Sequence[RunRecord], columns: Sequence[str] = COLUMN
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def with_results(readme: str, table: str) -> str:
-    """Return ``readme`` with ``table`` between its result marks."""
-    before, rest = readme.split(BEGIN)
-    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+def metrics_table(record: RunRecord) -> str:
+    """Return a Markdown table, a row a metric: what it says, its floor and ceiling, and how noisy it is."""
+    lines = [
+        ["id", "better", "says", "n counts", "floor", "ceiling", "StoryGPT-V", "noise", "protocol"],
+        ["---", "---", "---", "---", "--:", "--:", "--:", "--:", "---"],
+    ]
+    about = metrics_about()
+    for name, score in record.scores.items():
+        better = "higher" if score.higher_is_better else "lower"
+        head = [f"`{name}`", better, about[name], score.unit]
+        if score.value is None:
+            lines.append([*head, "", "", "not run", "", ""])
+            continue
+        noise = None if score.low is None or score.high is None else (score.high - score.low) / 2
+        values = [number(score, v) for v in (score.floor, score.ceiling, score.value, noise)]
+        lines.append([*head, *values, f"`{score.protocol}`"])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def metrics_about() -> dict[str, str]:
+    """Return what each metric says in a few words, as ``storybench list metrics`` has it."""
+    text = resources.files("storybench_configs").joinpath("metrics", "all.yaml").read_text()
+    return {str(name): entry["about"] for name, entry in OmegaConf.create(text).items()}
+
+
+def between(page: str, marks: tuple[str, str], table: str) -> str:
+    """Return ``page`` with ``table`` between its marks."""
+    before, rest = page.split(marks[0])
+    return f"{before}{marks[0]}\n{table}\n{marks[1]}{rest.split(marks[1])[1]}"
+
+
+def refreshed(page: str) -> str:
+    """Return a page with the tables that it has marks for, made of the records anew."""
+    records = load_results(BENCHMARK)
+    if RESULTS_MARKS[0] in page:
+        page = between(page, RESULTS_MARKS, markdown_table(records))
+    if METRICS_MARKS[0] in page:
+        (row,) = [r for r in records if r.model.name == "storygptv" and r.text == "referential"]
+        page = between(page, METRICS_MARKS, metrics_table(row))
+    return page
 
 
 if __name__ == "__main__":
-    page = Path(sys.argv[1])
-    page.write_text(with_results(page.read_text(), markdown_table(load_results("toonsv-v1"))))
+    for name in sys.argv[1:]:
+        Path(name).write_text(refreshed(Path(name).read_text()))

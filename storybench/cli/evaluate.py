@@ -85,7 +85,7 @@ def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
         explicit.verify(counts, frame_size(stories))
     with ObservationCache(default_folder()) as cache:
         evaluation = evaluate(
-            stories, store, text, explicit_frames=explicit, metrics=tuple(config.metrics), device=device, cache=cache
+            stories, store, text, explicit_frames=explicit, metrics=tuple(config.metrics) or None, device=device, cache=cache
         )
     return RunRecord(
         fingerprint=fingerprint(

@@ -311,7 +311,7 @@ def _score(run: _Run) -> RunRecord:
             explicit_frames=run.explicit,
             swapped_frames=run.counterfactual,
             swaps=[swapped.swap for swapped in run.swapped] if run.counterfactual is not None else (),
-            metrics=tuple(run.config.metrics),
+            metrics=tuple(run.config.metrics) or None,
             cache=cache,
         )
     write_frames(evaluation.frames, run.store, run.run_dir)

@@ -101,17 +101,16 @@ def evaluate(
     has_truth = with_truth and bool(tools.observers) and all(f.load is not None for s in stories for f in s.frames)
     truth = TrueFrames(stories) if has_truth else None
     reels = Reels(frames, explicit_frames, truth, swapped_frames, {swap.story: swap for swap in swaps})
-    absent = {kind.name: reason for kind in kinds if (reason := cannot_run(kind, tools, reels))}
-    chosen = [kind for kind in kinds if kind.name not in absent]
+    reasons = {kind: cannot_run(kind, tools, reels) for kind in kinds}
     with nullcontext(cache) if cache else ObservationCache(None) as seen:
-        rows, panels = measure(stories, reels, text, tools, seen, chosen)
-    scores = {
-        name: kind.build(tools.instruments).absent(absent[name]) for name, kind in BY_NAME.items() if name in absent
-    }
-    for kind in chosen:
-        drawn, floor, ceiling = (panel[kind.name] for panel in panels)
-        scores[kind.name] = _bounded(drawn, floor, ceiling, seed)
-    scores = {kind.name: scores[kind.name] for kind in kinds}
+        rows, panels = measure(stories, reels, text, tools, seen, [k for k in kinds if reasons[k] is None])
+    scores: dict[str, Score] = {}
+    for kind, reason in reasons.items():
+        if reason is not None:
+            scores[kind.name] = kind.build(tools.instruments).absent(reason)
+        else:
+            drawn, floor, ceiling = (panel[kind.name] for panel in panels)
+            scores[kind.name] = _bounded(drawn, floor, ceiling, seed)
     details = {**tools.details, **_details(panels[0])}
     return Evaluation(scores, pd.DataFrame(rows), details, time.perf_counter() - started)
 

@@ -38,13 +38,16 @@ def whole(tmp_path_factory):
     return root
 
 
-def test_shipped_weights_fit_in_40_megabytes():
+def test_shipped_weights_fit_in_40_megabytes_and_the_other_instruments_in_3():
     import storybench
 
-    perceiver = Path(storybench.__file__).parent / "perception" / "weights"
-    files = [*SHIPPED.rglob("*.safetensors"), *perceiver.rglob("*.safetensors")]
+    instruments = Path(storybench.__file__).parent / "perception" / "weights"
+    files = [*SHIPPED.rglob("*.safetensors"), *(instruments / "toonsv_perceiver").rglob("*.safetensors")]
     assert len(files) >= 8
     assert sum(f.stat().st_size for f in files) <= 40e6
+    others = [f for f in instruments.rglob("*.safetensors") if f.parent.name != "toonsv_perceiver"]
+    assert len(others) == 2
+    assert sum(f.stat().st_size for f in others) <= 3e6
 
 
 def test_a_killed_run_continues_to_the_same_bytes_and_scores(whole, tmp_path):
@@ -75,10 +78,11 @@ def test_batch_size_changes_no_score_beyond_rounding(model, tmp_path):
     for size in (1, 5):
         words = [f"model={model}", "subset=mini", "limit=5", "paired=false", f"batch_size={size}"]
         finished = execute(compose("run", [*words, f"run_root={tmp_path / str(size)}"], RunConfig), ["run"])
-        found.append({k: s.value for k, s in finished.record.scores.items() if s.value is not None})
+        found.append({k: s for k, s in finished.record.scores.items() if s.value is not None})
     assert found[0].keys() == found[1].keys()
-    for key in found[0].keys() - {"frechet"}:
-        assert found[0][key] == pytest.approx(found[1][key], abs=0.002), key
+    for key, score in found[0].items():
+        reach = 0.002 if score.fraction else 0.02 * max(abs(score.value), 1.0)  # rounding moves a pixel by one
+        assert score.value == pytest.approx(found[1][key].value, abs=reach), key
 
 
 def test_stories_of_unequal_length_are_drawn_as_if_alone():

@@ -49,6 +49,23 @@ def test_ground_truth_run_leaves_record_config_frames_and_table(storybench, tmp_
     assert len(list((folder / "frames").rglob("*.png"))) == 20
 
 
+def test_counterfactual_run_draws_the_swapped_stories_once_and_scores_who_follows_the_name(storybench, tmp_path):
+    words = ("run", "model._target_=noise_model.NoiseModel", *FEW, "counterfactual=true", "metrics=reference")
+    said = storybench(*words)
+    assert said.status == 0, said.err
+    records = [json.loads(path.read_bytes()) for path in (tmp_path / "runs").glob("*/record.json")]
+    by_text = {record["text"]: record for record in records}
+    assert set(by_text) == {"referential", "counterfactual"}
+    assert by_text["counterfactual"]["status"] == "success"
+    assert by_text["counterfactual"]["scores"] == {}
+    assert 1 <= by_text["counterfactual"]["dataset"]["stories"] <= 4
+    scores = by_text["referential"]["scores"]
+    assert scores["flip_rate"]["n"] == by_text["counterfactual"]["dataset"]["stories"]
+    assert scores["flip_rate"]["value"] == 0.0  # noise follows no name
+    assert "char_acc" not in scores  # a group alone
+    assert "nothing redone" in storybench(*words).out
+
+
 def test_second_run_reads_the_first(storybench, tmp_path):
     storybench("run", "model=shuffled", *FEW)
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("*")}

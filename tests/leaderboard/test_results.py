@@ -2,16 +2,22 @@
 
 from pathlib import Path
 
-from leaderboard.data import load_results, markdown_table, with_results
+from leaderboard.data import load_results, metrics_about, refreshed
+from storybench.metrics.catalogue import METRICS
 
 README = Path(__file__).parents[2] / "README.md"
+METRICS_PAGE = README.parent / "docs" / "metrics.md"
 
 
 def test_the_table_in_the_readme_comes_from_the_records():
     records = load_results("toonsv-v1")
     assert {r.model.name for r in records} == {"ground_truth", "storygptv", "char_ldm", "shuffled"}
-    text = README.read_text()
-    assert with_results(text, markdown_table(records)) == text
+    assert refreshed(README.read_text()) == README.read_text()
+
+
+def test_the_table_of_metrics_comes_from_the_records():
+    assert refreshed(METRICS_PAGE.read_text()) == METRICS_PAGE.read_text()
+    assert set(metrics_about()) == set(METRICS)
 
 
 def test_every_row_is_complete_and_says_what_drew_it():
