@@ -61,7 +61,7 @@ CLAIMS: dict[str, Claim] = {
     "cmmd": _CLOUD,
     "precision": Claim((BLUR, RECOLOUR), (SHUFFLE, STRANGERS)),
     "density": Claim((BLUR, RECOLOUR), (SHUFFLE, STRANGERS)),
-    "recall": Claim((BLUR, CONSTANT), (SHUFFLE, STRANGERS)),
+    "recall": Claim((BLUR,), (SHUFFLE, STRANGERS)),
     "coverage": Claim((BLUR, RECOLOUR, CONSTANT), (SHUFFLE, STRANGERS)),
     "bleu4": _TOLD,
     "cider": _TOLD,

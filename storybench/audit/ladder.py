@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,6 @@ from storybench.audit import spoiling
 from storybench.data.toonsv.dataset import picture_key
 from storybench.data.toonsv.drawing.render import render
 from storybench.data.toonsv.scene import Scene
-from storybench.evaluation.judging import deal
 
 VERSION = 1  # of what is done to a frame; rises with any change, because spoilt frames are remembered by name
 SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
@@ -110,7 +110,7 @@ class SpoiltFrames:
             order = _turned(len(own), self._dice(story_id, -1)) if moved else range(len(own))
             return [Shot(own[k]) for k in order]
         if self.corruption == STRANGERS:
-            return [Shot(self._stranger(story_id, k) if hit[k] else s) for k, s in enumerate(own)]
+            return [Shot(self._dealt.get((story_id, k), s)) for k, s in enumerate(own)]
         if self.corruption == CONSTANT:
             return [Shot(spoiling.constant() if hit[k] else s) for k, s in enumerate(own)]
         shown: list[Shot] = []
@@ -118,10 +118,16 @@ class SpoiltFrames:
             shown.append(shown[-1] if hit[k] and shown else Shot(scene))
         return shown
 
-    def _stranger(self, story_id: str, k: int) -> Scene:
-        place, order = deal(sorted(self.scenes))
-        other = self.scenes[order[(place[story_id] + 1 + k % (len(order) - 1)) % len(order)]]
-        return other[k % len(other)]
+    @cached_property
+    def _dealt(self) -> dict[tuple[str, int], Scene]:
+        """Return what each frame that is dealt away gets: frame k of the next such story, so that none is lost."""
+        dealt = {}
+        for k in range(max(len(own) for own in self.scenes.values())):
+            chances = {s: self._chance(s, k) for s, own in self.scenes.items() if k < len(own)}
+            hit = sorted((s for s, chance in chances.items() if chance < self.strength), key=lambda s: chances[s])
+            for here, there in zip(hit, hit[1:] + hit[:1], strict=True):
+                dealt[here, k] = self.scenes[there][k]
+        return dealt
 
     def _number(self, story_id: str, k: int) -> int:
         text = f"{self.seed} {self.corruption} {story_id} {k}"

@@ -14,6 +14,7 @@ STORIES = 60
 WORLD = ToonSV("test")
 SCENES = {WORLD[k].id: WORLD.scenes(k) for k in range(STORIES)}
 SHARED = [name for name in CORRUPTIONS if name not in ("blur", "shuffle_in_story", "copy_previous")]
+ALIKE = [name for name in SHARED if name != "shuffle_across_stories"]  # dealt among those that are hit
 
 
 def shots(name, strength, seed=0):
@@ -44,7 +45,14 @@ def test_strength_is_the_share_of_frames_and_stronger_holds_weaker(name):
     assert abs(len(half) - 0.5 * total) < 3 * np.sqrt(total) / 2  # 3 SE of a coin
 
 
-@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("strength", [0.1, 0.5, 1.0])
+def test_shuffling_across_stories_loses_and_doubles_no_frame(strength):
+    dealt = shots("shuffle_across_stories", strength)
+    before = sorted(repr(scene) for own in SCENES.values() for scene in own)
+    assert sorted(repr(shot.scene) for shot in dealt.values()) == before
+
+
+@pytest.mark.parametrize("name", ALIKE)
 def test_what_is_spoilt_twice_is_spoilt_alike(name):
     half, full = shots(name, 0.5), shots(name, 1.0)
     for key in changed(name, 0.5):
