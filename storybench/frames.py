@@ -299,6 +299,8 @@ class FrameStore:
             return "is missing", None
         try:
             with Image.open(path) as image:
+                if image.format != "PNG":
+                    return f"is {image.format} by another name, expected PNG: lossy frames change scores", None
                 if image.mode != "RGB":
                     return f"is {image.mode}, expected RGB", None
                 return "", image.copy()  # copying decodes: a truncated file fails here

@@ -32,6 +32,7 @@ from storybench.records.score import Score
 from storybench.story import Story
 
 NO_SWAP = "needs the stories drawn again with a name swapped (storybench run ... counterfactual=true)"
+NO_STRANGER = "needs two or more stories: the floor is a frame of another one"
 NO_TRUTH = "needs the true frames, and the data set was opened without pictures"
 Panel = dict[str, StoryMetric]
 View = Callable[[list[FrameRecord]], list[FrameRecord] | None]
@@ -140,6 +141,8 @@ def cannot_run(kind: type[StoryMetric], tools: Equipment, reels: Reels) -> str |
             return NO_SWAP
         if need in ("truth", "stranger") and reels.truth is None:
             return NO_TRUTH
+        if need == "stranger" and reels.truth is not None and len(reels.truth.stories) < 2:
+            return NO_STRANGER
     return None
 
 
@@ -205,7 +208,9 @@ def _bounded(metric: StoryMetric, floor: StoryMetric, ceiling: StoryMetric, seed
     """Return the score of a metric with what the floor and the ceiling get."""
     score = metric.score(seed=seed)
     low, high = _value(floor), _value(ceiling)
-    return score.model_copy(update={"floor": metric.chance if low is None else low, "ceiling": high})
+    if metric.group == "distribution":
+        low = None  # frames of other stories are the same cloud: no floor
+    return score.model_copy(update={"floor": metric.guessed() if low is None else low, "ceiling": high})
 
 
 def _value(metric: StoryMetric) -> float | None:

@@ -48,6 +48,10 @@ class AssignmentAccuracy(StoryMetric):
         """Return the share of frames."""
         return bootstrap.ratio(0, 2)(weights, rows)
 
+    def guessed(self) -> float | None:
+        """Return the mean of 1/T: what frames that fit no caption get."""
+        return self.details().get("assignment_acc_chance")
+
     def details(self) -> dict[str, Any]:
         """Return chance: the mean over frames of 1/T."""
         rows = self.cluster_rows()

@@ -68,6 +68,10 @@ class StoryMetric(Metric):
         """Return the metric over what ``instruments`` offer."""
         return cls(instruments.protocol(cls.requires))
 
+    def guessed(self) -> float | None:
+        """Return what a guesser gets, where that can be told without frames of other stories."""
+        return self.chance
+
     def details(self) -> dict[str, Any]:
         """Return what stands beside the score, ready for JSON: parts, strata, tables. Keys are unique among metrics."""
         return {}
@@ -116,7 +120,7 @@ class StoryMetric(Metric):
         """Return value, n, and the interval over clusters that :func:`bootstrap.method_for` names."""
         rows = self.cluster_rows()
         if not len(rows):
-            return self.absent("no story was scored")
+            return self.absent(self.missing if self.update_called else "no story was scored")
         value, n = bootstrap.point(rows, self.statistic), self.count(rows.sum(0))
         if np.isnan(value):
             return self.absent(self.missing, n)

@@ -98,6 +98,14 @@ def test_verify_names_every_kind_of_fault_at_once(store):
     assert "\n" not in message
 
 
+def test_a_lossy_picture_under_the_name_of_a_png_is_refused(store, tmp_path):
+    picture(1).save(tmp_path / "lossy", format="JPEG")
+    foreign = FrameStore(store.frames_dir)  # no manifest says what the file should be
+    store.path("b", 1).write_bytes((tmp_path / "lossy").read_bytes())
+    with pytest.raises(DataError, match=r"b/1\.png is JPEG by another name"):
+        foreign.verify(COUNTS, SIZE)
+
+
 @pytest.mark.parametrize(
     ("name", "words"), [("3.png", "b/3.png is not expected"), ("notes.txt", "b/notes.txt is not expected")]
 )

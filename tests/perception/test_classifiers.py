@@ -426,3 +426,20 @@ def test_evaluation_looks_through_what_was_trained_and_says_what_was_not(trained
         assert found.scores[name].value is None, name
     assert "settings" in found.scores["setting_acc"].reason
     assert set(found.frames["predicted"].map(type)) == {list}
+
+
+def test_a_trained_detector_gives_the_figures_that_consistency_asks_for(trained, flintstones, monkeypatch, tmp_path):
+    shutil.copytree(trained, tmp_path / "assets")
+    monkeypatch.setenv("STORYBENCH_ASSETS", str(tmp_path / "assets"))
+    words = [f"dataset.root={flintstones['root']}", "steps=1", "batch_size=1", "device=cpu", "check_frames=1"]
+    assert main(["train", "model=detector", "stage=flintstones", *words]) == 0
+    assert status("flintstones_detector").state == "present"
+    stories = load_stories(flintstones, "train", limit=3)
+    wanted = ["crop_coverage", "identity_auc", "copy_rate", "bleu4"]
+    found = evaluate(stories, TrueFrames(stories), "original", metrics=wanted)
+    coverage = found.scores["crop_coverage"]
+    assert coverage.value is not None  # one step learns nothing: few or no figures, and that is a number
+    assert "flintstones-boxes" in coverage.protocol
+    assert found.scores["copy_rate"].value is not None  # features of the classifier
+    assert "blip2-opt-2.7b is not here" in found.scores["bleu4"].reason
+    assert str(tmp_path) not in found.scores["bleu4"].reason  # records name no path of a machine

@@ -20,6 +20,7 @@ from torchvision.ops import box_iou
 from storybench.data.loading import load_stories
 from storybench.errors import DataError
 from storybench.perception import assets
+from storybench.perception.catalogue import asset
 from storybench.perception.detectors.boxes import BoxDetector, load_detector, new_network
 from storybench.perception.perceiver import to_pixels
 from storybench.story import Frame, FramePixels
@@ -56,7 +57,7 @@ def example(drawn: FramePixels, mirrored: bool = False) -> tuple[Tensor, Target]
 
 def train(
     dataset: dict[str, Any],
-    output: str,
+    output: str | None = None,
     steps: int = 12_000,
     batch_size: int = 16,
     learning_rate: float = 0.02,
@@ -68,7 +69,7 @@ def train(
 
     Args:
         dataset: Configuration of the data set, with its root.
-        output: Folder to write.
+        output: Folder to write; by default where the evaluation looks, see ``storybench doctor``.
         steps: Optimiser steps.
         batch_size: Frames a step.
         learning_rate: Of stochastic gradient descent, peak of one cycle.
@@ -102,7 +103,8 @@ def train(
             "torch": torch.__version__,
         },
     }
-    folder, files = Path(output), {assets.WEIGHTS: assets.half(network)}
+    folder = asset(f"{dataset['name']}_detector").folder if output is None else Path(output)
+    files = {assets.WEIGHTS: assets.half(network)}
     assets.write_asset(folder, files, {**manifest, "accuracies": {}})
     accuracies = measure(load_detector(folder, device), boxed_frames(dataset, "val")[:check_frames])
     return assets.write_asset(folder, files, {**manifest, "accuracies": accuracies})
