@@ -76,7 +76,8 @@ class CaptionCider(StoryMetric):
     """CIDEr-D of captions of generated frames: n-grams that few references have weigh more.
 
     How rare an n-gram is, is counted over the references of all frames, so that texts are kept until the end and
-    scored together. Bootstrap draws resample frames' scores under these fixed weights.
+    scored together. Bootstrap draws resample frames' scores under these fixed weights. In one frame alone every n-gram
+    is as frequent as all others and weighs nothing: there is no score.
     """
 
     name = "cider"
@@ -85,7 +86,7 @@ class CaptionCider(StoryMetric):
     bounds = (0.0, 10.0)
     requires = ("caption", "truth")
     citation = "metrics.md 6; Vedantam et al. 2015"
-    missing = CaptionBleu.missing
+    missing = "fewer than two frames have a caption and a caption of the truth: nothing tells which words are rare"
 
     texts: list[Tensor]
 
@@ -112,7 +113,7 @@ class CaptionCider(StoryMetric):
         pairs = [(key, caption, references) for key, frames in stories for caption, references in frames]
         keys = sorted({key for key, _ in stories})
         rows = np.zeros((len(keys), 2))
-        if pairs:
+        if len(pairs) > 1:
             values = cider_scores([caption for _, caption, _ in pairs], [references for _, _, references in pairs])
             for (key, _, _), value in zip(pairs, values, strict=True):
                 rows[keys.index(key)] += (value, 1.0)

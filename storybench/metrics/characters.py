@@ -17,8 +17,12 @@ from storybench.statistics import bootstrap
 
 
 def count_tables(story: Sequence[FrameRecord]) -> tuple[Array, Array]:
-    """Return predicted and expected instance counts of a story, (frames, K) each, K sorted names of the evaluator."""
+    """Return predicted and expected instance counts of a story, (frames, K + U) each.
+
+    K sorted names of the evaluator, then U sorted gold names that it does not know and so never sees.
+    """
     names = character_names(story)
+    names += sorted({name for r in story for name in r.expected}.difference(names))
     return counts_of([r.reading for r in story], names), expected_counts(story, names)
 
 
@@ -29,7 +33,7 @@ def character_names(story: Sequence[FrameRecord]) -> list[str]:
 
 def counts_of(readings: Sequence[Reading], names: Sequence[str]) -> Array:
     """Return instance counts, (frames, K)."""
-    return np.array([[reading.counts[n] for n in names] for reading in readings])
+    return np.array([[reading.counts.get(n, 0) for n in names] for reading in readings])
 
 
 def expected_counts(story: Sequence[FrameRecord], names: Sequence[str]) -> Array:
@@ -116,9 +120,10 @@ class CharacterF1(StoryMetric):
         super().update(story)
 
     def row(self, story: Sequence[FrameRecord]) -> Array:
-        """Return (tp, fp, fn) of each character, then frames."""
-        sums = functional.confusion(*count_tables(story)).sum(0)  # (K, 3)
-        return np.append(sums.ravel(), len(story))
+        """Return (tp, fp, fn) of each character, of all that the evaluator does not know together, then frames."""
+        sums = functional.confusion(*count_tables(story)).sum(0)  # (K + U, 3)
+        known = len(character_names(story))
+        return np.concatenate([sums[:known].ravel(), sums[known:].sum(0), [len(story)]])
 
     def statistic(self, weights: Array, rows: Array) -> Array:
         """Return 2TP / (2TP + FP + FN)."""
@@ -129,7 +134,7 @@ class CharacterF1(StoryMetric):
         rows = self.cluster_rows()
         if not len(rows):
             return {}
-        sums = self._sums(np.ones((1, len(rows))), rows)[0]  # (K, 3)
+        sums = self._sums(np.ones((1, len(rows))), rows)[0]  # (K + 1, 3)
         precision, recall = functional.precision_recall(sums)
         f1 = functional.micro_f1(sums[:, None])
         table = {
@@ -145,7 +150,7 @@ class CharacterF1(StoryMetric):
 
     @staticmethod
     def _sums(weights: Array, rows: Array) -> Array:
-        return (weights @ rows[:, :-1]).reshape(len(weights), -1, 3)  # (B, K, 3)
+        return (weights @ rows[:, :-1]).reshape(len(weights), -1, 3)  # (B, K + 1, 3)
 
 
 class CharacterF1Macro(CharacterF1):
@@ -178,7 +183,7 @@ class CharacterRecallCorrected(CharacterF1):
     def row(self, story: Sequence[FrameRecord]) -> Array:
         """Return per character (seen where expected, expected, seen elsewhere, elsewhere), both seen again of truth."""
         names = character_names(story)
-        drawn, gold = count_tables(story)
+        drawn, gold = counts_of([r.reading for r in story], names), expected_counts(story, names)
         true = counts_of([r.truth.reading for r in story if r.truth and r.truth.reading], names)
         here, there, truth = gold > 0, drawn > 0, true > 0
         parts = [there & here, here, there & ~here, ~here, truth & here, truth & ~here]

@@ -29,9 +29,9 @@ class DetailConsistency(StoryMetric):
     bounds = (-float("inf"), 1.0)
     chance = 0.0
     every_cluster_counts = True  # readings of stories without a pair are a part of chance
-    unit = "pairs of frames"
+    unit = "pairs of a visible detail"
     citation = "docs: detail_consistency; Cohen 1960 with chance from between-story agreement"
-    missing = "no detail is visible in two frames of a story"
+    missing = "no detail is visible in two frames of a story, or none is read in two stories that tell chance"
 
     def __init__(self, space: functional.DetailSpace, evaluator: str = "none") -> None:
         super().__init__(evaluator)
@@ -61,8 +61,8 @@ class DetailConsistency(StoryMetric):
         """Return the number of pairs."""
         return int(sums[: len(self.space.keys)].sum())
 
-    def by_type(self) -> dict[str, dict[str, float]]:
-        """Return kappa, raw agreement and pairs of each detail type."""
+    def by_type(self) -> dict[str, dict[str, float | None]]:
+        """Return kappa (None where chance is not known), raw agreement and pairs of each detail type."""
         rows = self.cluster_rows()
         if not len(rows):
             return {}
@@ -71,7 +71,11 @@ class DetailConsistency(StoryMetric):
         _, agree, _ = functional.detail_agreement(ones, rows, self.space)
         raw = [float(agree[0, self.space.key_type == t].sum()) for t in range(len(self.space.types))]
         return {
-            name: {"kappa": float(kappa[0, t]), "agreement": raw[t] / float(pairs[0, t]), "pairs": float(pairs[0, t])}
+            name: {
+                "kappa": None if np.isnan(kappa[0, t]) else float(kappa[0, t]),
+                "agreement": raw[t] / float(pairs[0, t]),
+                "pairs": float(pairs[0, t]),
+            }
             for t, name in enumerate(self.space.types)
             if pairs[0, t] > 0
         }

@@ -19,7 +19,6 @@ from storybench.metrics.functional import copying as functional
 from storybench.metrics.instruments import Instruments
 from storybench.metrics.record import FrameRecord
 from storybench.perception.observation import Observation
-from storybench.records.score import Score
 from storybench.statistics import bootstrap
 
 
@@ -63,12 +62,6 @@ class CopyRate(StoryMetric):
         copied = pairs[:, 0] <= functional.copy_threshold(pairs[:, 1])
         np.add.at(sums, inverse, np.stack([copied, np.ones(len(pairs))], axis=1))
         return sums
-
-    def score(self, *, seed: int = 0, draws: int = bootstrap.DRAWS) -> Score:
-        """Return value, interval over clusters and the number of pairs."""
-        if not len(self._pairs()[0]):
-            return self.absent(self.missing)
-        return super().score(seed=seed, draws=draws)
 
     def details(self) -> dict[str, Any]:
         """Return the distance up to which a pair counts as copied, and whether there are so many as to raise a flag."""

@@ -25,6 +25,8 @@ from storybench.metrics.instruments import Instruments
 from storybench.metrics.record import FrameRecord
 from storybench.records.score import Score
 from storybench.statistics.jackknife import group_indices, t_quantile
+from storybench.statistics.statistic import LEVEL, Interval, interval_without_spread
+from storybench.statistics.student import NO_SPREAD
 
 GROUPS = 20  # metrics.md 5.3
 REMEMBERED = 3  # clouds whose results are kept: the model's, the floor's and the ceiling's
@@ -45,6 +47,11 @@ class Grouping(NamedTuple):
     generated: Array
     true: Array
     groups: int
+
+    @property
+    def deleted(self) -> int:
+        """Groups that have generated rows: those whose leaving says how much the value varies."""
+        return len(np.unique(self.generated))
 
 
 class Clouds:
@@ -72,20 +79,21 @@ class Clouds:
         return hash(self.digest)
 
     def grouping(self) -> Grouping | None:
-        """Return up to 20 groups of whole clusters; None with fewer than three.
+        """Return up to 20 groups of whole clusters; None with fewer than three that have generated rows.
 
         Clusters that are on both sides (true frames of the same episodes) are in the same group on both.
         """
         if np.intersect1d(self.keys, self.true_keys).size:
             both = np.concatenate([self.keys, self.true_keys])
-            found = group_indices(both, GROUPS)
-            generated, true = found[: len(self.keys)], found[len(self.keys) :]
-            count = int(found.max()) + 1
+            group = group_indices(both, GROUPS)
+            generated, true = group[: len(self.keys)], group[len(self.keys) :]
+            count = int(group.max()) + 1
         else:
             count = min(GROUPS, len(np.unique(self.keys)), len(np.unique(self.true_keys)))
             generated, true = group_indices(self.keys, count), group_indices(self.true_keys, count)
         left = min(len(side) - int(np.bincount(side, minlength=1).max()) for side in (generated, true))
-        return Grouping(generated, true, count) if count >= 3 and left >= 2 else None
+        found = Grouping(generated, true, count)
+        return found if found.deleted >= 3 and left >= 2 else None
 
     def warnings(self) -> list[str]:
         """Return what a reader of the value should know."""
@@ -189,8 +197,7 @@ class DistributionMetric(StoryMetric):
         low, high = None, None
         grouping = clouds.grouping()
         if error is not None and grouping is not None:
-            reach = t_quantile(grouping.groups) * error
-            low, high = max(value - reach, self.bounds[0]), min(value + reach, self.bounds[1])
+            low, high = self._interval(value, error, grouping.deleted)
         return Score(
             value=value,
             low=low,
@@ -203,6 +210,13 @@ class DistributionMetric(StoryMetric):
             unit=self.unit,
             fraction=self.fraction,
         )
+
+    def _interval(self, value: float, error: float, groups: int) -> Interval:
+        """Return value +- t standard errors within the bounds; for a share without spread the binomial bound."""
+        if error <= NO_SPREAD and np.isfinite(self.bounds).all():
+            return interval_without_spread(value, groups, LEVEL, self.bounds)
+        reach = t_quantile(groups) * error
+        return Interval(max(value - reach, self.bounds[0]), min(value + reach, self.bounds[1]))
 
     def details(self) -> dict[str, Any]:
         """Return the standard error."""

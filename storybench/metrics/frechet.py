@@ -122,7 +122,7 @@ class FrechetCorrected(DistributionMetric):
     def _too_few(self, clouds: Clouds) -> str | None:
         reason = super()._too_few(clouds)
         grouping = None if reason else clouds.grouping()
-        if reason is None and (grouping is None or grouping.groups < SECOND_ORDER_GROUPS):
+        if reason is None and (grouping is None or grouping.deleted < SECOND_ORDER_GROUPS):
             reason = f"needs {SECOND_ORDER_GROUPS} or more clusters on both sides"
         n, width = min(len(clouds.keys), len(clouds.true)), clouds.true.shape[1]
         if reason is None and n < FRAMES_A_FEATURE * width:

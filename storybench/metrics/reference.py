@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from storybench.coreference.chance import guessed_hits, pronoun_class
 from storybench.metrics.base import Array, StoryMetric
@@ -24,6 +26,7 @@ from storybench.story import Mention
 NO_MENTION = "no caption of this text refers to a character of an earlier frame"
 NO_EXPLICIT = "needs the same stories drawn from explicit captions with the same seed"
 NO_GUESS = "needs the guess per pronoun learnt on train, and there is none for this data set"
+NO_ROOM = "the guess per pronoun is right everywhere here: there is nothing above chance"
 Guess = Mapping[str, Mapping[str, float]]
 
 
@@ -162,7 +165,14 @@ class AntecedentKappa(_OverMentions):
 
     def score(self, *, seed: int = 0, draws: int = bootstrap.DRAWS) -> Score:
         """Return the score; without a guess from train there is no chance to correct for."""
-        return super().score(seed=seed, draws=draws) if self.guess else self.absent(NO_GUESS)
+        if not self.guess:
+            return self.absent(NO_GUESS)
+        score = super().score(seed=seed, draws=draws)
+        return self.absent(NO_ROOM, score.n) if score.value is None and score.n else score
+
+    def compute(self) -> Tensor:
+        """Return the value, NaN without a guess."""
+        return super().compute() if self.guess else torch.tensor(float("nan"), dtype=torch.float64)
 
     def details(self) -> dict[str, Any]:
         """Return p0 and what the rule "mentioned last, same gender and number" would score, both on these mentions."""

@@ -54,7 +54,7 @@ class SettingF1Macro(StoryMetric):
         """Start without stories.
 
         Args:
-            settings: All settings that can be read or expected, in a fixed order.
+            settings: All settings that can be read, in a fixed order; a gold one that is not among them has no F1.
             evaluator: Protocol id of the network that looked.
         """
         super().__init__(evaluator)
@@ -81,7 +81,8 @@ class SettingF1Macro(StoryMetric):
     def statistic(self, weights: Array, rows: Array) -> Array:
         """Return the mean F1."""
         sums = (weights @ rows[:, :-1]).reshape(len(weights), -1, 3)  # (B, S, 3)
-        return functional.macro_f1_of_settings(sums)
+        gold = rows[:, :-1].sum(0).reshape(-1, 3)[:, [0, 2]].sum(1)  # (S,)
+        return functional.macro_f1_of_settings(sums, gold)
 
 
 class SettingExactPublished(SettingAccuracy):

@@ -208,3 +208,12 @@ def test_tokens_are_lower_case_words_without_punctuation():
         "plum",
     ]
     assert ptb_tokens("") == []
+
+
+@pytest.mark.parametrize("kind", [CaptionCider, LegacyCider])
+def test_one_frame_alone_has_no_cider(kind):
+    """Without other frames no word is rare: a perfect caption would score 0."""
+    words = ["Zara runs on the beach."]
+    score = scored(kind, [story("s", words, words, words)]).score()
+    assert (score.value, score.reason) == (None, kind.missing)
+    assert np.isnan(float(scored(kind, [story("s", words, words, words)]).compute()))

@@ -157,3 +157,41 @@ def test_macro_f1_of_settings_leaves_out_rare_ones():
         ]
     )
     assert macro_f1_of_settings(sums) == pytest.approx(f1_score(gold, seen, average="macro"))
+
+
+def test_a_gold_character_whom_the_evaluator_does_not_know_is_missing_not_free():
+    rows = [record(0, ("Ann", "Zed"), reading(Ann=1)), record(1, ("Ann",), reading(Ann=1))]
+    assert value(m.CharacterAccuracy(), rows) == 0.5
+    assert value(m.CountAccuracy(), rows) == 0.5
+    assert value(m.MissingRate(), rows) == 0.5
+    assert value(m.CountError(), rows) == 0.5
+    assert value(m.CharacterF1(), rows) == pytest.approx(2 * 2 / (2 * 2 + 1))
+    assert value(m.CharacterF1Macro(), rows) == 0.5  # Ann 1, all unknown ones 0
+    metric = m.CharacterF1()
+    for story in (rows, STORY):  # with and without an unknown one
+        metric.update(story)
+    assert set(metric.details()["characters"]) == set(NAMES)
+    assert value(m.SpuriousRate(), rows) == 0.0
+
+
+def test_the_settings_that_count_are_those_of_all_frames_in_every_draw():
+    """Were they chosen anew in each draw, the interval would measure which settings pass the limit."""
+    rng = np.random.default_rng(0)
+    places = tuple(f"place {k}" for k in range(12))
+    metric = m.SettingF1Macro(places)
+    for k in range(20):  # about ten gold frames a setting: half of them pass
+        gold = rng.choice(places, 6)
+        seen = [p if rng.random() < 0.9 or p in places[:6] else "elsewhere" for p in gold]
+        frames = [
+            record(t, (), reading(s), place=p, story=f"s{k}") for t, (p, s) in enumerate(zip(gold, seen, strict=True))
+        ]
+        metric.update(frames)
+    rows = metric.cluster_rows()
+    gold = rows[:, :-1].sum(0).reshape(-1, 3)[:, [0, 2]].sum(1)
+    assert 0 < (gold >= 10).sum() < len(places)
+    counted = rows.copy().reshape(len(rows), -1)
+    rare = np.repeat(gold < 10, 3)
+    counted[:, :-1][:, rare] = 0  # a setting that does not count has nothing to say in any draw
+    weights = rng.multinomial(20, np.full(20, 1 / 20), size=50).astype(float)
+    assert metric.statistic(weights, rows) == pytest.approx(metric.statistic(weights, counted), abs=1e-15)
+    assert metric.statistic(np.ones((1, 20)), rows)[0] == float(metric.compute())

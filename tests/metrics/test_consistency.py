@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from storybench.metrics.consistency import DetailConsistency
 from storybench.metrics.functional.consistency import DetailSpace, detail_consistency, detail_row, kappa_by_type
+from storybench.metrics.record import FrameRecord
+from storybench.perception.observation import Observation, Reading
 
 COLOURS = ("red", "green", "blue", "white")
 SPACE = DetailSpace((("scarf:Ann", COLOURS), ("scarf:Bob", COLOURS), ("weather", ("sun", "rain"))))
@@ -73,3 +76,28 @@ def test_types_are_reported_apart():
     kappa, pairs = kappa_by_type(np.ones((1, len(rows))), rows, SPACE)
     assert dict(zip(SPACE.types, kappa[0], strict=True)) == {"scarf": pytest.approx(1.0), "weather": 0.0}
     assert list(pairs[0]) == [1_600, 800]
+
+
+def test_chance_nobody_can_know_gives_no_score_neither_credit_nor_blame():
+    """One story alone says nothing of how often stories agree by chance; a perfect one used to score 0, others -1."""
+    gold = [{"scarf:Ann": "red"}] * 5
+    perfect = (gold, gold)
+    half = (gold, [*gold[:2], *[{"scarf:Ann": "blue"}] * 2, {}])
+    assert np.isnan(detail_consistency(SPACE, [perfect]))
+    assert np.isnan(detail_consistency(SPACE, [half]))
+    assert np.isnan(detail_consistency(SPACE, [([f | {"weather": "sun"} for f in gold], gold)]))  # weather is not read
+    weather = ([{"weather": "sun"}] * 3, [{"weather": "sun"}] * 3)
+    many = stories(lambda rng, key, value: value if "scarf" in key else None)
+    only_scarves = [([{k: v for k, v in f.items() if k != "weather"} for f in gold], read) for gold, read in many]
+    assert detail_consistency(SPACE, [*only_scarves, weather]) == detail_consistency(SPACE, only_scarves)
+
+
+def test_one_story_has_a_reason_and_its_table_is_json():
+    metric = DetailConsistency(SPACE)
+    seen = [Reading({"Ann": 1}, "", details={"scarf:Ann": "red"}) for _ in range(3)]
+    truth = {"scarf:Ann": "red"}
+    metric.update([FrameRecord("s", t, "s", ("Ann",), "", truth, (), Observation(r)) for t, r in enumerate(seen)])
+    score = metric.score()
+    assert (score.value, score.n, score.reason) == (None, 2, DetailConsistency.missing)
+    table = metric.details()["detail_consistency_by_type"]
+    assert table == {"scarf": {"kappa": None, "agreement": 1.0, "pairs": 2.0}}

@@ -316,3 +316,9 @@ def test_detail_consistency_without_a_vocabulary_is_absent_with_a_reason():
         metric.update([FrameRecord(str(k), t, str(k), ("Ann",), "", {}, (), Observation(reading)) for t in range(3)])
     assert metric.score().value is None
     assert metric.score().reason
+
+
+def test_stories_without_places_are_told_so_and_not_that_none_was_scored():
+    score = scored(SettingAUC, [[record("s", t, ["Ann"], figures(["Ann"]), setting="") for t in range(3)]]).score()
+    assert (score.value, score.reason) == (None, SettingAUC.missing)
+    assert SettingAUC().score().reason == "no story was scored"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.stats import t
 
 from storybench.errors import DataError
+from storybench.metrics.base import cluster_key
 from storybench.metrics.functional import kernel as functional
 from storybench.metrics.instruments import FeatureReference, Instruments
 from storybench.metrics.kernel import CMMD, KernelDistance, StoryCMMD, StoryKID
@@ -166,3 +168,23 @@ def test_a_zero_vector_has_no_cmmd_and_a_reason():
     x, y = clouds(20, 40)
     x[3] = 0
     assert panel(StoryCMMD, y, x.reshape(4, 5, 6)).score().reason == "features of zeros only have no direction"
+
+
+def test_degrees_of_freedom_are_those_of_groups_with_generated_frames():
+    """The reference may cover episodes nothing was drawn for: they say nothing of how much the value varies."""
+    rng = np.random.default_rng(0)
+    keys = np.array([cluster_key(f"e{k}") for k in range(20)])
+    reference = FeatureReference("toy", rng.normal(size=(200, 4)), np.repeat(keys, 10))
+    tools = Instruments({"reading": "toy-net-v1"}, references={OWN: reference}, features=OWN)
+
+    def score(episodes):
+        metric = StoryKID.build(tools)
+        for k in range(episodes):
+            rows = rng.normal(size=(10, 4)).astype(np.float32)
+            seen = [Observation(Reading({}, "", features=row)) for row in rows]
+            metric.update([FrameRecord(f"s{k}", i, f"e{k}", (), "", {}, (), x) for i, x in enumerate(seen)])
+        return metric.score()
+
+    three = score(3)
+    assert (three.high - three.value) / three.standard_error == pytest.approx(t.ppf(0.975, 2))
+    assert score(2).low is None  # two groups are too few

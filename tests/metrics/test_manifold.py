@@ -154,3 +154,19 @@ def test_few_frames_have_a_reason_and_few_clusters_no_interval():
     two = panel(StoryRecall, x[:10], y).score()
     assert two.value is not None
     assert two.low is None
+
+
+def test_a_share_without_spread_has_the_binomial_bound_and_not_certainty():
+    rng = RNG(0)
+    true = rng.normal(size=(200, 3))
+    metric = StoryPrecision.build(
+        Instruments(
+            {"reading": "toy-net-v1"}, references={OWN: FeatureReference("toy", true, np.arange(200))}, features=OWN
+        )
+    )
+    for k in range(8):  # near the middle: inside in every group
+        row = np.full(3, 0.01 * k, dtype=np.float32)
+        metric.update([FrameRecord(f"s{k}", 0, f"s{k}", (), "", {}, (), Observation(Reading({}, "", features=row)))])
+    score = metric.score()
+    assert (score.value, score.high) == (1.0, 1.0)
+    assert score.low == pytest.approx(0.025 ** (1 / 8))

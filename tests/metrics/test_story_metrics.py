@@ -10,6 +10,7 @@ import pytest
 from storybench import metrics as m
 from storybench.coreference.chance import cross_frame_mentions, guessed_hits, learn_pronoun_guess, pronoun_class
 from storybench.metrics.functional import characters, reference
+from storybench.metrics.reference import NO_GUESS, NO_ROOM
 from storybench.perception.observation import Observation, Reading
 from storybench.story import Mention
 
@@ -180,3 +181,12 @@ def test_frechet_counts_frames_and_widens_with_fewer_stories():
     assert (few.n, many.n) == (50, 1_000)
     assert many.value < few.value  # bias falls with n
     assert many.high - many.low < few.high - few.low
+
+
+def test_without_a_guess_kappa_has_no_value_anywhere_and_with_a_perfect_one_no_room():
+    unknown, perfect = m.AntecedentKappa({}), m.AntecedentKappa({"she": {"Ann": 1.0}})
+    for metric in (unknown, perfect):
+        metric.update([record(0, ("Ann",), reading(Ann=1), [mention("Ann")])])
+        assert np.isnan(float(metric.compute()))
+    assert unknown.score().reason == NO_GUESS
+    assert (perfect.score().reason, perfect.score().n) == (NO_ROOM, 1)

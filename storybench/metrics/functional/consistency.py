@@ -89,7 +89,8 @@ def detail_agreement(weights: Array, rows: Array, space: DetailSpace) -> tuple[A
     """Return pairs, agreeing pairs and agreement expected by chance, each (B, D).
 
     Chance for a key is the share of its pairs with both readings found, times the probability that readings from two
-    different stories agree; a key read in one story only borrows the probability of its type.
+    different stories agree; a key read in one story only borrows the probability of its type. NaN where the type is
+    read in one story only, too: nothing is known of chance.
     """
     d = len(space.keys)
     sums = weights @ rows  # (B, 3 D + V)
@@ -102,26 +103,33 @@ def detail_agreement(weights: Array, rows: Array, space: DetailSpace) -> tuple[A
     every = (sums[:, 3 * d :] @ in_key) ** 2 - squared @ total**2
     of_type = divide(same @ in_type, every @ in_type)  # (B, types)
     probability = np.where(every > 0.5, divide(same, every), of_type[:, space.key_type])
-    expected = sums[:, 2 * d : 3 * d] * np.nan_to_num(probability, nan=1.0)  # nothing known: give no credit
-    return sums[:, :d], sums[:, d : 2 * d], expected
+    found = sums[:, 2 * d : 3 * d]  # pairs with both readings
+    return sums[:, :d], sums[:, d : 2 * d], np.where(found > 0, found * probability, 0.0)
 
 
 def kappa_by_type(weights: Array, rows: Array, space: DetailSpace) -> tuple[Array, Array]:
     r"""Return :math:`\kappa = (p_o - p_e) / (1 - p_e)` and the pairs of each type, both (B, types).
 
     Sums are pooled over the keys of a type before dividing. A reader of constants has p_o = p_e = 1 and gets 0; a type
-    without pairs is NaN.
+    without pairs, or read in one story only, is NaN.
     """
     in_type = (space.key_type[:, None] == np.arange(len(space.types))).astype(np.float64)
-    pairs, agree, expected = (a @ in_type for a in detail_agreement(weights, rows, space))
+    pairs, agree, expected = detail_agreement(weights, rows, space)
+    unknown = np.isnan(expected) @ in_type > 0  # (B, types)
+    pairs, agree, expected = pairs @ in_type, agree @ in_type, np.nan_to_num(expected) @ in_type
     room = pairs - expected
     kappa = np.where(room > 1e-9 * np.maximum(pairs, 1), divide(agree - expected, room), 0.0)
-    return np.where(pairs > 0, kappa, np.nan), pairs
+    return np.where((pairs > 0) & ~unknown, kappa, np.nan), pairs
 
 
 def detail_kappa(weights: Array, rows: Array, space: DetailSpace) -> Array:
-    """Return the mean of the types' kappas weighted by their pairs, (B,); NaN without a pair."""
+    """Return the mean of the types' kappas weighted by their pairs, (B,).
+
+    NaN without a pair whose chance is known, so for any one story alone.
+    """
     kappa, pairs = kappa_by_type(weights, rows, space)
+    comparable = (weights > 0).sum(1, keepdims=True) > 1  # (B, 1)
+    pairs = np.where(np.isnan(kappa) | ~comparable, 0.0, pairs)
     return divide((np.nan_to_num(kappa) * pairs).sum(1), pairs.sum(1))
 
 

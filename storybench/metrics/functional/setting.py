@@ -30,9 +30,16 @@ def setting_exact(predicted: Sequence[frozenset[str]], expected: Sequence[str]) 
     return sum(hits) / len(hits) if hits else float("nan")
 
 
-def macro_f1_of_settings(sums: Array, least: int = MIN_GOLD) -> Array:
-    """Return the mean F1 of the settings with ``least`` or more gold frames, from sums (..., S, 3) of tp, fp, fn."""
+def macro_f1_of_settings(sums: Array, gold: Array | None = None, least: int = MIN_GOLD) -> Array:
+    """Return the mean F1 of the settings with ``least`` or more gold frames, from sums (..., S, 3) of tp, fp, fn.
+
+    Args:
+        sums: Of all frames, or of draws from them.
+        gold: Gold frames of each setting among all frames, (S,): which settings count must not change from draw to
+            draw, or the interval measures that. By default those of ``sums``.
+        least: Gold frames that a setting needs.
+    """
     tp, fp, fn = np.moveaxis(sums, -1, 0)  # (..., S)
-    counted = (tp + fn) >= least
-    each = np.where(counted, np.nan_to_num(divide(2 * tp, 2 * tp + fp + fn)), 0.0)
+    counted = ((tp + fn if gold is None else gold) >= least) & (tp + fn > 0)
+    each = np.where(counted, divide(2 * tp, 2 * tp + fp + fn), 0.0)
     return divide(each.sum(-1), counted.sum(-1))
