@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
-from storybench.errors import DataError, StorybenchError
+from storybench.errors import ConfigError, DataError, StorybenchError
 from storybench.perception.cache import ObservationCache
 from storybench.perception.protocols.looking import Looked, chain_of, look
 from storybench.perception.protocols.observer import BATCH, FeatureObserver, open_observer
@@ -56,10 +56,16 @@ def protocols_asked(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
     Ids hold ``/`` and aliases ``:``; the words are taken before a configuration tool sees them. ``protocol=a,b`` and
     ``protocol=[a,b]`` name two.
+
+    Raises:
+        ConfigError: If such a word names none.
     """
-    named = [word.partition("=")[2].strip("[]") for word in words if word.startswith("protocol=")]
+    given = [word.partition("=")[2].strip("[]") for word in words if word.startswith("protocol=")]
     rest = [word for word in words if not word.startswith("protocol=")]
-    return [name.strip() for part in named for name in part.split(",") if name.strip()], rest
+    named = [name.strip() for part in given for name in part.split(",") if name.strip()]
+    if given and not named:
+        raise ConfigError("protocol= names no protocol: give protocol=all, or an id such as protocol=fid:standard.")
+    return named, rest
 
 
 def compare_protocols(

@@ -128,11 +128,13 @@ def caches() -> Iterator[Finding]:
 def _writable(name: str, folder: Path, variable: str) -> Finding:
     """Return whether a file can be made in ``folder``, or in the one above it that is there; no folder is made."""
     there = _existing(folder)
+    mend = f"export {variable}=DIR, a folder you can write"
+    if blocking := [path for path in (folder.absolute(), *folder.absolute().parents) if path.is_file()]:
+        return Finding("cache", name, "broken", f"'{folder}' cannot be made: '{blocking[0]}' is a file", mend)
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        mend = f"export {variable}=DIR, a folder you can write"
         return Finding("cache", name, "broken", f"'{there}' cannot be written: {error.strerror}", mend)
     return Finding("cache", name, "ok", f"'{folder}' can be written")
 

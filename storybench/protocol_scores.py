@@ -23,6 +23,7 @@ from storybench.perception.observation import Array
 from storybench.perception.protocols.looking import Looked, chain_of
 from storybench.perception.protocols.protocol import Protocol
 from storybench.perception.protocols.referring import TrueKey, names, taking_part
+from storybench.statistics.clusters import story_clusters
 from storybench.statistics.jackknife import delete_group_jackknife, group_indices
 from storybench.story import Story
 
@@ -90,8 +91,8 @@ def score_protocol(
         notes: Warnings known before.
     """
     started, chain, places = time.perf_counter(), chain_of(p), places_of(p, stories)
-    cluster_of = {s.id: s.cluster or s.id for s in stories}
-    true_cluster = {name: cluster_of[s.id] for s in stories for name in names(s)}
+    clusters = story_clusters(stories)
+    true_cluster = {name: clusters[s.id] for s in stories for name in names(s)}
     result = ProtocolScore(
         p.id,
         n=len(places),
@@ -107,7 +108,7 @@ def score_protocol(
         return replace(result, reason=f"needs two or more frames on each side, got {len(places)} and {len(draws[0])}")
     try:
         values, error = _values(
-            p, seen.rows(chain, places), [cluster_of[s] for s, _ in places], true, draws, true_cluster
+            p, seen.rows(chain, places), [clusters[s] for s, _ in places], true, draws, true_cluster
         )
     except (StorybenchError, ValueError) as problem:  # features that are not finite, or a distance that is no number
         return replace(result, reason=str(problem))

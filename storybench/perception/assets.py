@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from storybench.perception.perceiver import Perceiver, Vocabulary
 WEIGHTS_ROOT, MANIFEST = catalogue.WEIGHTS_ROOT, catalogue.MANIFEST
 WEIGHTS, REFERENCE = "weights.safetensors", "reference.safetensors"
 SCHEMA = 1
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def load_perceiver(name: str = "toonsv_perceiver", folder: Path | None = None, d
         AssetError: If a file is missing, damaged, or of a schema this version cannot read.
     """
     folder = folder or WEIGHTS_ROOT / name
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, needs=("vocabulary", "widths"))
     state, _ = read_state(folder)
     reference = load(checked_bytes(folder, manifest, REFERENCE))
     model = Perceiver(Vocabulary.from_dict(manifest["vocabulary"]), tuple(manifest["widths"]))
@@ -70,7 +71,7 @@ def load_perceiver(name: str = "toonsv_perceiver", folder: Path | None = None, d
     except RuntimeError as error:
         raise AssetError(f"'{folder / WEIGHTS}' does not fit its manifest: {str(error).splitlines()[0]}") from error
     return PerceiverAsset(
-        model=_folded(model.eval()).to(device),
+        model=folded(model.eval()).to(device),
         manifest=manifest,
         reference=reference["features"].double().numpy(),
         reference_group=reference["group"].long().numpy(),
@@ -79,30 +80,43 @@ def load_perceiver(name: str = "toonsv_perceiver", folder: Path | None = None, d
 
 def read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the checked weights of an asset folder in float32 and what its manifest says of their training."""
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, needs=("training",))
     tensors = load(checked_bytes(folder, manifest, WEIGHTS))
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, dict(manifest["training"])
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path, model: str = "perceiver", needs: Sequence[str] = ()) -> dict[str, Any]:
     """Return the manifest of an asset folder.
 
+    Args:
+        folder: Holds it.
+        model: What ``storybench train model=`` is followed by where it is missing.
+        needs: Entries that it must have beside its id and its files.
+
     Raises:
-        AssetError: If it is missing, not JSON, or of a newer schema.
+        AssetError: If it is missing, not JSON, of a newer schema, or lacks an entry.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise AssetError(
-            f"No weights at '{folder}': expected {MANIFEST}; train them with: storybench train model=perceiver"
+            f"No weights at '{folder}': expected {MANIFEST}; train them with: storybench train model={model}"
         )
     try:
         manifest = json.loads(path.read_text())
     except ValueError as error:
         raise AssetError(f"'{path}' is not JSON ({error}); restore it from the repository.") from error
+    if not isinstance(manifest, dict):
+        raise AssetError(f"'{path}' is no manifest of weights: expected a JSON object.")
     if manifest.get("schema") != SCHEMA:
         raise AssetError(
             f"'{path}' has schema {manifest.get('schema')!r}, this version reads {SCHEMA}; update storybench."
         )
+    if missing := [key for key in ("id", "files", *needs) if key not in manifest]:
+        raise AssetError(
+            f"'{path}' lacks {missing[0]!r}: it is of other weights, or damaged; train or fetch them again."
+        )
+    if not isinstance(manifest["files"], dict):
+        raise AssetError(f"'{path}' does not list its files with their SHA-256: train or fetch them again.")
     return manifest
 
 
@@ -110,9 +124,11 @@ def checked_bytes(folder: Path, manifest: Mapping[str, Any], file: str) -> bytes
     """Return the bytes of ``file`` if their SHA-256 is the one of the manifest.
 
     Raises:
-        AssetError: If the file is missing or its hash differs.
+        AssetError: If the file is missing, or its hash differs or is not stated.
     """
-    path, expected = folder / file, manifest["files"][file]
+    path, expected = folder / file, manifest["files"].get(file)
+    if expected is None:
+        raise AssetError(f"'{folder / MANIFEST}' states no SHA-256 of {file}: train or fetch the weights again.")
     if not path.is_file():
         raise AssetError(f"'{path}' is missing; restore it from the repository (git checkout -- '{path}').")
     data = path.read_bytes()
@@ -149,7 +165,7 @@ def half(model: nn.Module) -> dict[str, Tensor]:
     return {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
 
 
-def _folded(model: Perceiver) -> Perceiver:
+def folded(model: M) -> M:
     """Fold every batch normalisation into the convolution before it (same function, fewer passes)."""
     for module in list(model.modules()):
         if not isinstance(module, nn.Sequential):

@@ -11,11 +11,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from storybench.errors import DataError
@@ -45,7 +47,7 @@ class ObservationCache:
         """
         self._scratch = tempfile.TemporaryDirectory(prefix="storybench-") if folder is None else None
         self.path = Path(self._scratch.name if self._scratch else str(folder)) / FILE
-        try:
+        with self._or_sentence():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(self.path, timeout=BUSY_S)
             self._base.execute("PRAGMA journal_mode = WAL")
@@ -54,22 +56,24 @@ class ObservationCache:
                 "CREATE TABLE IF NOT EXISTS seen (protocol TEXT, picture TEXT, arrays BLOB,"
                 " PRIMARY KEY (protocol, picture)) WITHOUT ROWID"
             )
-        except (sqlite3.Error, OSError) as error:
-            raise DataError(
-                f"Cannot use the cache '{self.path}' ({error}): delete it, or set {VARIABLE} to a folder you can write."
-            ) from error
 
     def known(self, protocol: str, pictures: Sequence[str]) -> set[str]:
-        """Return which of ``pictures`` were seen under ``protocol``."""
+        """Return which of ``pictures`` were seen under ``protocol``.
+
+        Raises:
+            DataError: If the file is damaged; so do :meth:`read` and, on a full disk, :meth:`write`.
+        """
         return {key for (key,) in self._select("picture", protocol, pictures)}
 
     def read(self, protocol: str, pictures: Sequence[str]) -> dict[str, Arrays]:
         """Return what was kept of ``pictures``; those never seen are not in it."""
-        return {key: load(blob) for key, blob in self._select("picture, arrays", protocol, pictures)}
+        rows = self._select("picture, arrays", protocol, pictures)
+        with self._or_sentence():
+            return {key: load(blob) for key, blob in rows}
 
     def write(self, protocol: str, entries: Mapping[str, Arrays]) -> None:
         """Keep ``entries`` (picture -> arrays)."""
-        with self._base:
+        with self._or_sentence(), self._base:
             self._base.executemany(
                 "INSERT OR REPLACE INTO seen VALUES (?, ?, ?)",
                 [(protocol, key, save(dict(arrays))) for key, arrays in entries.items()],
@@ -89,10 +93,22 @@ class ObservationCache:
     ) -> None:
         self.close()
 
-    def _select(self, columns: str, protocol: str, pictures: Sequence[str]) -> Iterable[tuple]:
-        unique = list(dict.fromkeys(pictures))
+    def _select(self, columns: str, protocol: str, pictures: Sequence[str]) -> list[tuple]:
+        unique, rows = list(dict.fromkeys(pictures)), []
         for start in range(0, len(unique), MANY):
             part = unique[start : start + MANY]
             marks = ",".join("?" * len(part))
             query = f"SELECT {columns} FROM seen WHERE protocol = ? AND picture IN ({marks})"  # noqa: S608 - marks only
-            yield from self._base.execute(query, [protocol, *part])
+            with self._or_sentence():
+                rows += self._base.execute(query, [protocol, *part]).fetchall()
+        return rows
+
+    @contextmanager
+    def _or_sentence(self) -> Iterator[None]:
+        """Turn what goes wrong with the file into one sentence."""
+        try:
+            yield
+        except (sqlite3.Error, SafetensorError, OSError) as error:
+            raise DataError(
+                f"Cannot use the cache '{self.path}' ({error}): delete it, or set {VARIABLE} to a folder you can write."
+            ) from error

@@ -207,6 +207,8 @@ def _hashes(wanted: Asset) -> dict[str, str]:
         for file, paths in present.items():
             for path in paths:
                 found[path.relative_to(folder).as_posix()] = _checked(file, path, record)
+    except OSError as error:
+        raise _Refused("corrupt", f"it cannot be read ({error.strerror})") from error
     finally:  # what was whole need not be read again
         record.save()
     return found
@@ -223,6 +225,8 @@ def _expected(wanted: Asset) -> tuple[AssetFile, ...]:
         listed = dict(json.loads(path.read_text("utf-8"))["files"])
     except (ValueError, TypeError, KeyError) as error:
         raise _Refused("corrupt", f"{MANIFEST} does not list files ({type(error).__name__})") from error
+    if strange := [name for name in listed if name in ("", ".", "..") or "/" in name or "\\" in name]:
+        raise _Refused("corrupt", f"{MANIFEST} lists {strange[0]!r}, which is no file of this folder")
     return (AssetFile(MANIFEST, None, None), *(AssetFile(name, str(digest), None) for name, digest in listed.items()))
 
 

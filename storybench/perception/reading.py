@@ -11,6 +11,7 @@ from PIL import Image
 from storybench.perception.assets import PerceiverAsset
 from storybench.perception.observation import Array, Arrays, Reading, in_batches
 from storybench.perception.perceiver import Logits, Vocabulary, to_pixels
+from storybench.perception.precision import full_precision
 
 BATCH = 16  # pictures a pass; a constant: another shape rounds differently
 
@@ -36,7 +37,7 @@ class PerceiverObserver:
         out: list[dict[str, Array]] = []
         for batch, real in in_batches(images, BATCH):
             pixels = torch.stack([to_pixels(image) for image in batch])  # (BATCH, 3, 128, 128)
-            with torch.inference_mode():
+            with full_precision(), torch.inference_mode():
                 logits = model(pixels.contiguous(memory_format=torch.channels_last).to(device))
             kept = labels(logits)
             out += [{name: array[i].copy() for name, array in kept.items()} for i in range(real)]

@@ -34,7 +34,7 @@ from storybench.statistics.statistic import (
     point,
     ratio,
 )
-from storybench.statistics.student import t_interval
+from storybench.statistics.student import NO_SPREAD, t_interval
 
 FEW, MANY = 30, 100  # clusters; metrics.md 7 for the first, benchmarks/interval_coverage.py for the second
 
@@ -138,6 +138,10 @@ def paired_difference(
         seed: Of the draws.
         level: Coverage aimed at.
 
+    Returns:
+        The difference; an interval of width 0 if it is the same without any one cluster, None for its ends where it
+        cannot be known, as when all rests on one cluster.
+
     Raises:
         ValueError: If the shapes differ.
     """
@@ -149,9 +153,10 @@ def paired_difference(
         return statistic(weights, rows[:, width:]) - statistic(weights, rows[:, :width])
 
     both = np.concatenate([rows_a, rows_b], axis=1)  # (K, 2 S)
+    both = both[both.any(axis=1)]  # a cluster with nothing to count changes no value and tells nothing of the spread
     found = interval(both, difference, draws=draws, seed=seed, level=level)
     value = point(both, difference)
-    if found.low is None and len(both) >= 2 and not np.isnan(value):
+    if found.low is None and len(both) >= 2 and np.ptp(leave_one_out(both, difference)) <= NO_SPREAD:
         return Difference(value, value, value)  # no cluster differs from the others
     return Difference(value, found.low, found.high)
 

@@ -9,6 +9,18 @@ import pytest
 
 from storybench.errors import AssetError
 from storybench.perception.assets import WEIGHTS_ROOT, load_perceiver
+from storybench.perception.captioning.toon import load_captioner
+from storybench.perception.classifiers.network import read_classifier
+from storybench.perception.detectors.boxes import load_detector
+from storybench.perception.figures.loading import load_network
+
+READERS = {
+    "perceiver": lambda folder: load_perceiver(folder=folder),
+    "figures": lambda folder: load_network(folder=folder),
+    "captioner": load_captioner,
+    "classifier": read_classifier,
+    "detector": load_detector,
+}
 
 
 @pytest.fixture
@@ -44,9 +56,30 @@ def test_a_newer_manifest_is_refused(copy):
         load_perceiver(folder=copy)
 
 
-def test_no_folder_says_how_to_train(tmp_path):
-    with pytest.raises(AssetError, match="storybench train"):
-        load_perceiver(folder=tmp_path / "none")
+@pytest.mark.parametrize("model", READERS)
+def test_no_folder_says_how_to_train_this_very_network(model, tmp_path):
+    with pytest.raises(AssetError, match=f"storybench train model={model}"):
+        READERS[model](tmp_path / "none")
+
+
+@pytest.mark.parametrize("model", READERS)
+@pytest.mark.parametrize(
+    "manifest",
+    [[], {"schema": 1}, {"schema": 1, "id": "net", "files": {}}, {"schema": 1, "id": "net", "files": []}],
+    ids=["a list", "no entries", "no network", "files without hashes"],
+)
+def test_a_manifest_of_something_else_ends_in_one_sentence(model, manifest, tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(AssetError, match=r"manifest\.json'"):
+        READERS[model](tmp_path)
+
+
+def test_a_file_without_a_stated_hash_is_not_read(copy):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["files"]["weights.safetensors"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(AssetError, match=r"states no SHA-256 of weights\.safetensors"):
+        load_perceiver(folder=copy)
 
 
 def test_shipped_files_stay_small():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 
@@ -83,3 +84,21 @@ def test_two_processes_writing_at_once_lose_nothing(tmp_path):
         found = cache.read("net", keys)
     assert set(found) == set(keys)
     assert all(np.array_equal(found[f"{name}7"]["counts"], np.full(3, 7)) for name in ("x", "y", "shared"))
+
+
+@pytest.mark.parametrize("damage", ["entry", "file"])
+def test_damage_found_while_reading_is_one_sentence_with_the_mend(tmp_path, damage):
+    with ObservationCache(tmp_path) as cache:
+        cache.write("net", {str(k): arrays(k) for k in range(400)})
+        path = cache.path
+    if damage == "entry":
+        base = sqlite3.connect(path)
+        base.execute("UPDATE seen SET arrays = ?", (bytes(20),))
+        base.commit()
+        base.close()
+    else:
+        data = bytearray(path.read_bytes())
+        data[4096:] = b"x" * (len(data) - 4096)  # all pages but the first
+        path.write_bytes(data)
+    with ObservationCache(tmp_path) as cache, pytest.raises(DataError, match="delete it"):
+        cache.read("net", [str(k) for k in range(400)])

@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from storybench.doctor import caches
 from storybench.errors import AssetError, ConfigError
 from storybench.perception import catalogue, hashing
 from storybench.perception.assets import WEIGHTS_ROOT
@@ -211,3 +212,28 @@ def test_the_catalogue_loads_nothing_heavy():
     code = "import sys, storybench.perception.catalogue as c; c.status('sam-vit-h'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("name", ["../other.bin", "/etc/hostname", "a/b.bin", "..", ""])
+def test_a_manifest_that_names_files_elsewhere_is_refused_unread(root, entry, name):
+    entry(kind="trained")
+    write(root.parent / "assets", "manifest.json", json.dumps({"files": {name: SHA256}}).encode())
+    assert status("net").state == "corrupt"
+    assert "no file of this folder" in status("net").detail
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_may_not_be_read_is_said(root, entry):
+    entry(AssetFile("a.bin", SHA256, None))
+    write(root).chmod(0)
+    assert status("net").state == "corrupt"
+    assert "cannot be read" in status("net").detail
+
+
+def test_doctor_sees_that_a_folder_below_a_file_cannot_be_made(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("STORYBENCH_ASSETS", str(tmp_path / "file" / "assets"))
+    (found,) = [finding for finding in caches() if finding.name == "assets"]
+    assert found.state == "broken"
+    assert "is a file" in found.found
+    assert found.mend.startswith("export STORYBENCH_ASSETS=")

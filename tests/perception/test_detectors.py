@@ -90,7 +90,7 @@ def test_boxes_are_whole_ordered_inside_and_not_empty():
 
 def test_detected_figures_have_the_promised_shapes_and_lengths():
     observer = DetectedFigures(eager_detector(), classifier(), NAMES, "tiny", side=64)
-    assert observer.id == "random/tiny"
+    assert observer.id == "random>0/tiny@64px"
     found = observer.value(observer.observe([picture(0)], [()])[0])
     count = len(found.boxes)
     assert count > 0
@@ -109,6 +109,15 @@ def test_a_picture_is_seen_the_same_to_the_last_bit_whatever_stands_beside_it():
     backward = DetectedFigures(eager_detector(), classifier(), NAMES, "tiny", side=64).observe(images[::-1], [()] * 2)
     for a, b in zip(forward, backward[::-1], strict=True):
         assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_what_decides_the_figures_is_in_the_id():
+    network, look = new_network(), classifier()
+    assert BoxDetector(network, "net").id == "net"
+    assert len({BoxDetector(network, "net", score=s).id for s in (0.3, 0.5, 0.7)}) == 3
+    finder = BoxDetector(network, "net")
+    assert DetectedFigures(finder, look, NAMES, "tiny").id == "net/tiny"
+    assert len({DetectedFigures(finder, look, NAMES, "tiny", side=s).id for s in (64, 224, 299)}) == 3
 
 
 def test_a_picture_without_figures_still_has_a_background():
@@ -285,6 +294,7 @@ def test_sam_without_boxes_gives_things_that_share_no_pixel():
     finder = SamFigures(
         tiny_sam(), "sam-tiny", points_per_side=4, pred_iou_thresh=-1e9, stability_score_thresh=0.0, box_nms_thresh=1.0
     )
+    assert finder.id != SamFigures(tiny_sam(), "sam-tiny", points_per_side=8).id  # other settings, other figures
     masks = finder.find(picture(4)).masks
     assert len(masks) > 0
     assert masks.sum(0).max() <= 1

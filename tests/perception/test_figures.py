@@ -15,7 +15,8 @@ from storybench.data.toonsv.drawing.render import render
 from storybench.data.toonsv.scene import Actor, Scene
 from storybench.errors import AssetError
 from storybench.perception.assets import WEIGHTS_ROOT
-from storybench.perception.figures.loading import NAME
+from storybench.perception.figures import crops, grouping, network
+from storybench.perception.figures.loading import CONSTANTS, NAME, constants_hash, load_network
 from storybench.perception.figures.measuring import measure, recoloured_cosines
 from storybench.perception.figures.observer import load_figures
 
@@ -179,3 +180,15 @@ def test_no_folder_says_how_to_train(tmp_path):
 
 def test_shipped_files_stay_small():
     assert sum(f.stat().st_size for f in (WEIGHTS_ROOT / NAME).iterdir()) <= 1_500_000
+
+
+def test_constants_of_v1_did_not_change_silently():
+    """Another number is another figure: give the manifest a new id, and CONSTANTS the new hash."""
+    assert constants_hash() == CONSTANTS
+
+
+@pytest.mark.parametrize(("module", "name"), [(grouping, "PEAK"), (crops, "RIM_PX"), (network, "SHARPNESS")])
+def test_another_constant_is_another_id(module, name, monkeypatch):
+    before = load_network().id
+    monkeypatch.setattr(module, name, getattr(module, name) * 2)
+    assert load_network().id.startswith(f"{before}~")

@@ -173,7 +173,15 @@ def test_clip_features_are_unit_image_embeds(tmp_path):
         expected = model(pixel_values=prepare([image], p)).image_embeds[0].numpy()
     assert np.linalg.norm(found) == pytest.approx(1, abs=1e-6)
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-6)
-    assert observer.id == f"cmmd/clip-l14-336/v1+{observer.sha256[:12]}"  # no pinned hash: the one found names it
+    assert observer.id == f"cmmd/clip-l14-336/v1~{p.digest}+{observer.sha256[:12]}"  # no pinned hash: the one found
+
+
+def test_an_own_definition_under_a_known_name_is_another_entry_of_the_cache():
+    known = PROTOCOLS["fd/toonsv-perceiver/clean-inception/v1"]
+    own = [replace(known, name="fd/mine", resize=(Resize(how, 128),)) for how in ("area", "torch_bilinear")]
+    ids = [open_observer(p).id for p in (known, replace(known, resize=own[0].resize), *own)]
+    assert ids[0] == known.id
+    assert len(set(ids)) == 4
 
 
 def test_a_folder_of_another_model_is_refused(tmp_path):

@@ -202,6 +202,12 @@ def test_words_of_the_command_line(words, asked):
     assert protocols_asked(words) == (asked, ["frames=x"])
 
 
+@pytest.mark.parametrize("word", ["protocol=", "protocol=[]", "protocol=,"])
+def test_a_word_that_names_no_protocol_is_said(word):
+    with pytest.raises(ConfigError, match="names no protocol"):
+        protocols_asked(["frames=x", word])
+
+
 def test_the_table_tells_values_stand_ins_and_reasons_at_100_columns(scores):
     reason = "not here; get it with: curl"
     missing = [ProtocolScore(f"fid/{name}/v1", reason=reason) for name in ("clean-inception", "tf-inception")]

@@ -127,3 +127,20 @@ def test_paired_difference_is_narrower_than_unpaired():
     assert found.high - found.low < interval(a, ratio(), draws=2_000).high - interval(a, ratio(), draws=2_000).low
     same = paired_difference(a, a, ratio(), draws=100)
     assert same == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("empty", [2, 25, 60, 200])
+def test_clusters_with_nothing_to_count_make_no_difference_surer(empty):
+    a, b = (np.array(rows, dtype=float) for rows in ([[1, 4], [2, 4], [3, 4]], [[3, 4], [2, 4], [4, 4]]))
+    nothing = np.zeros((empty, 2))
+    alone = paired_difference(a, b, ratio())
+    assert paired_difference(np.vstack([a, nothing]), np.vstack([b, nothing]), ratio()) == alone
+    assert alone.low < 0 < alone.high
+
+
+@pytest.mark.parametrize("second", [([0, 0], [0, 0]), ([0, 0], [0, 3])])
+def test_a_difference_that_rests_on_one_cluster_has_no_interval(second):
+    a, b = (np.array([[count, 2], other], dtype=float) for count, other in zip((1, 2), second, strict=True))
+    found = paired_difference(a, b, ratio())
+    assert not np.isnan(found.value)
+    assert (found.low, found.high) == (None, None)  # and not an interval of width 0, which would pass every gate

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from storybench.perception.captioning.local import folder_hash, read_config
 from storybench.perception.observation import in_batches
+from storybench.perception.precision import full_precision
 
 Array = np.ndarray
 BEAMS, MAX_NEW_TOKENS = 5, 30  # metrics.md 6
@@ -52,6 +53,7 @@ class Blip2Captioner:
         protocol = f"blip2-beam{BEAMS}-{folder_hash(folder)[:12]}{precision}"
         return cls(protocol, model.eval().to(device), processor)
 
+    @full_precision()
     @torch.inference_mode()
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
         """Return the best of five beams for each picture, at most 30 new tokens."""
@@ -63,6 +65,7 @@ class Blip2Captioner:
             captions += [" ".join(text.split()) for text in texts[:real]]
         return captions
 
+    @full_precision()
     @torch.inference_mode()
     def fit(self, images: Sequence[Image.Image], captions: Sequence[Sequence[str]]) -> list[Array]:
         """Return log p(caption | picture) - log p(caption | a grey picture) in nats, (T_i,) float64 each."""

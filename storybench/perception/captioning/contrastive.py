@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from storybench.perception.captioning.local import folder_hash, read_config
+from storybench.perception.precision import full_precision
 
 Array = np.ndarray
 KINDS = ("clip", "siglip", "siglip2")
@@ -39,6 +40,7 @@ class ContrastiveJudge:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
         return cls(f"{kind}-{folder_hash(folder)[:12]}", model.eval().to(device), processor)
 
+    @full_precision()
     @torch.inference_mode()
     def fit(self, images: Sequence[Image.Image], captions: Sequence[Sequence[str]]) -> list[Array]:
         """Return the model's logits of each picture with its captions, (T_i,) float64; one picture a pass."""

@@ -25,10 +25,12 @@ from storybench.perception.captioning.captioner import MAX_WORDS, CaptionDecoder
 from storybench.perception.captioning.words import Words
 from storybench.perception.observation import in_batches
 from storybench.perception.perceiver import Perceiver, to_pixels
+from storybench.perception.precision import full_precision
 
 Array = np.ndarray
 
 NAME = "toonsv_captioner"
+HASH_DIGITS = 8  # of the weights, in the protocol id
 BATCH = 16  # pictures a pass; a constant, so that no caption depends on how many were asked for
 
 
@@ -48,6 +50,7 @@ class ToonCaptioner:
         """Where it runs."""
         return self.decoder.bias.device
 
+    @full_precision()
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
         """Return the greedy caption of each 128 x 128 picture."""
         captions = []
@@ -55,6 +58,7 @@ class ToonCaptioner:
             captions += [self.words.decode(row) for row in self.decoder.greedy(memory)[:real].tolist()]
         return captions
 
+    @full_precision()
     def fit(self, images: Sequence[Image.Image], captions: Sequence[Sequence[str]]) -> list[Array]:
         """Return the pointwise mutual information in nats of each picture and each of its captions, (T_i,) float64.
 
@@ -103,7 +107,7 @@ def load_captioner(folder: Path | None = None, device: str = "cpu") -> ToonCapti
         AssetError: If a file is missing, damaged, of another schema, or was trained on other eyes.
     """
     folder = folder or assets.WEIGHTS_ROOT / NAME
-    manifest = assets.read_manifest(folder)
+    manifest = assets.read_manifest(folder, "captioner", ("eyes", "words", "architecture"))
     if manifest["eyes"]["sha256"] != eyes_hash():
         raise AssetError(
             f"The captioner at '{folder}' was trained on a perceiver that is not the shipped one; "
@@ -117,4 +121,5 @@ def load_captioner(folder: Path | None = None, device: str = "cpu") -> ToonCapti
     except RuntimeError as error:
         raise AssetError(f"'{folder}' does not fit its manifest: {str(error).splitlines()[0]}") from error
     decoder = decoder.eval().requires_grad_(requires_grad=False).to(device)
-    return ToonCaptioner(str(manifest["id"]), assets.load_perceiver(device=device).model, decoder, words)
+    protocol = f"{manifest['id']}+{manifest['files'][assets.WEIGHTS][:HASH_DIGITS]}"
+    return ToonCaptioner(protocol, assets.load_perceiver(device=device).model, decoder, words)

@@ -16,6 +16,7 @@ from storybench.perception.classifiers.examples import TEST, VAL, LabelledClips,
 from storybench.perception.classifiers.network import Classifier, predicted, preprocess
 from storybench.perception.classifiers.noise import noise_to_json, reader_noise
 from storybench.perception.observation import Reading, in_batches
+from storybench.perception.precision import full_precision
 
 BATCH = 8  # pictures a pass
 MIDDLE = FrameChoice("middle")
@@ -62,7 +63,7 @@ def look(
     for batch, real in in_batches(indices, BATCH):
         pictures = [preprocess(clips.picture(index, MIDDLE), classifier.size_px) for index in batch]
         pixels = torch.stack(pictures).contiguous(memory_format=torch.channels_last)  # (BATCH, 3, 299, 299)
-        with torch.inference_mode():
+        with full_precision(), torch.inference_mode():
             logits = classifier.model(pixels.to(device)).logits[:real].float().cpu()
         for row, top in zip(predicted(logits).tolist(), logits.argmax(1).tolist(), strict=True):
             seen.append(frozenset(label for label, yes in zip(classifier.labels, row, strict=True) if yes))

@@ -114,7 +114,7 @@ def read_classifier(folder: Path, device: str = "cpu") -> Classifier:
     Raises:
         AssetError: If a file is missing, damaged, or does not fit its manifest.
     """
-    manifest = assets.read_manifest(folder)
+    manifest = assets.read_manifest(folder, "classifier dataset.root=DIR", ("labels", "what", "size_px"))
     state, _ = assets.read_state(folder)
     labels = tuple(manifest["labels"])
     auxiliary = any(name.startswith("AuxLogits.") for name in state)

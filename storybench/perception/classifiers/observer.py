@@ -20,6 +20,7 @@ from storybench.perception.classifiers.network import (
 )
 from storybench.perception.classifiers.noise import ReaderNoise, noise_from_json
 from storybench.perception.observation import Array, Arrays, Reading, in_batches
+from storybench.perception.precision import full_precision
 
 BATCH = 8  # pictures a pass; a constant: another shape rounds differently
 CLASSIFIERS = {  # data set -> assets that read its characters and its settings
@@ -83,6 +84,7 @@ class ClassifierObserver:
         return Reading(counts, likeliest, features=features, setting_labels=above)
 
 
+@full_precision()
 @torch.inference_mode()
 def _labels(what: str, network: Classifier, images: Sequence[Image.Image], *, features: bool) -> dict[str, Array]:
     """Return one row a picture: predicted labels (N,), the likeliest (1,) and, if asked for, features (D,)."""

@@ -7,7 +7,6 @@ training split's boxes (:mod:`storybench.perception.detectors.training`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from storybench.errors import AssetError
 from storybench.perception import assets
 from storybench.perception.detectors.finding import Found
 from storybench.perception.perceiver import to_pixels
+from storybench.perception.precision import full_precision
 
 CLASSES = 2  # background, character
 SCORE = 0.5  # smallest of a box that counts
@@ -40,10 +40,12 @@ class BoxDetector:
             network: One that takes a list of (3, H, W) pictures in [0, 1] and returns boxes, labels and scores.
             id: Name and hash.
             device: Where it runs.
-            score: Smallest score of a box that counts.
+            score: Smallest score of a box that counts; another than 0.5 is a part of the protocol id.
         """
-        self.network, self.id, self.device, self.score = network.eval().to(device), id, device, score
+        self.network, self.device, self.score = network.eval().to(device), device, score
+        self.id = id if score == SCORE else f"{id}>{score:g}"
 
+    @full_precision()
     @torch.inference_mode()
     def find(self, image: Image.Image) -> Found:
         """Return the characters of one RGB picture as boxes with whole pixels, left to right."""
@@ -72,12 +74,7 @@ def load_detector(folder: Path, device: str = "cpu") -> BoxDetector:
     Raises:
         AssetError: If a file is missing, damaged, or not of this network.
     """
-    if not (folder / assets.MANIFEST).is_file():
-        raise AssetError(
-            f"No detector at '{folder}': expected {assets.MANIFEST}; train it with: storybench train model=detector "
-            "dataset.root=DIR"
-        )
-    manifest: dict[str, Any] = assets.read_manifest(folder)
+    manifest = assets.read_manifest(folder, "detector dataset.root=DIR")
     state, _ = assets.read_state(folder)
     network = new_network()
     try:

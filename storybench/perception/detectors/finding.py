@@ -21,6 +21,7 @@ from storybench.perception.figures.crops import cut_figures, without_figures
 from storybench.perception.figures.observer import figures_value
 from storybench.perception.observation import Array, Arrays, Figures
 from storybench.perception.perceiver import to_pixels
+from storybench.perception.precision import full_precision
 
 CROP_PX = 224
 
@@ -90,15 +91,15 @@ class DetectedFigures:
             finder: Says where figures are.
             classifier: Says how a figure looks and who it is.
             names: The characters of its logits.
-            classifier_id: Name and hash of the classifier, a part of the protocol id.
+            classifier_id: Name and hash of the classifier, and of ``place`` if that is another; a part of the id.
             place: Says how the frame without figures looks; by default the classifier's own features.
-            side: Of the pictures the classifier is given, in pixels.
+            side: Of the pictures the classifier is given, in pixels; another than 224 is a part of the protocol id.
             device: Where the classifier is.
         """
         self.finder, self.classifier, self.names, self.side = finder, classifier, names, side
         self.place = place or classifier
         self.device = device
-        self.id = f"{finder.id}/{classifier_id}"
+        self.id = f"{finder.id}/{classifier_id}" + ("" if side == CROP_PX else f"@{side}px")
 
     def observe(self, images: Sequence[Image.Image], captions: Sequence[tuple[str, ...]]) -> list[dict[str, Array]]:
         """Return boxes, probabilities, embeddings and background of each picture; captions are not looked at."""
@@ -108,6 +109,7 @@ class DetectedFigures:
         """Return the figures that the arrays of one picture hold."""
         return figures_value(self.names, arrays)
 
+    @full_precision()
     @torch.inference_mode()
     def look(self, image: Image.Image) -> dict[str, Array]:
         """Return what is kept of one RGB picture."""

@@ -19,6 +19,7 @@ from PIL import Image
 from storybench.errors import AssetError, ConfigError, unknown
 from storybench.perception.detectors.finding import Finder, Found
 from storybench.perception.figures.crops import boxes_of
+from storybench.perception.precision import full_precision
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -37,15 +38,17 @@ class SamFigures:
             sam: A model of the official classes, where it shall run.
             id: Name and hash of its checkpoint.
             boxes: Where figures are; None to take every thing of a figure's size.
-            automatic: Settings of ``SamAutomaticMaskGenerator``, for use without boxes.
+            automatic: Settings of ``SamAutomaticMaskGenerator``, for use without boxes; a part of the protocol id.
         """
         from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 
         self.boxes = boxes
-        self.id = id if boxes is None else f"{id}({boxes.id})"
+        settings = ",".join(f"{name}={automatic[name]:g}" for name in sorted(automatic))
+        self.id = f"{id}{f'[{settings}]' if settings else ''}" if boxes is None else f"{id}({boxes.id})"
         self._predictor = SamPredictor(sam.eval())
         self._generator: Any = SamAutomaticMaskGenerator(sam, **automatic) if boxes is None else None
 
+    @full_precision()
     @torch.inference_mode()
     def find(self, image: Image.Image) -> Found:
         """Return the figures of one RGB picture, left to right; no two share a pixel without boxes."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
-
 from storybench.errors import AssetError
 from storybench.perception import assets
+from storybench.perception.figures import crops, grouping, network
 from storybench.perception.figures.network import FigureConfig, FigureNetwork
 
 NAME = "toonsv_figures"
-HASH_DIGITS = 8  # of the weights, in the protocol id
+HASH_DIGITS = 8  # in the protocol id
+CONSTANTS = "95af6b97"  # hash of the constants that v1 stands for
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,12 @@ class FigureAsset:
 
     @property
     def id(self) -> str:
-        """Its name and the beginning of its weights' hash, e.g. ``toonsv-figures-v1+0f3a91c2``."""
-        return f"{self.manifest['id']}+{self.manifest['files'][assets.WEIGHTS][:HASH_DIGITS]}"
+        """Its name and the beginning of its weights' hash, e.g. ``toonsv-figures-v1+0f3a91c2``.
+
+        With other constants than those of v1 their hash follows, so that no cache mixes the two.
+        """
+        name = f"{self.manifest['id']}+{self.manifest['files'][assets.WEIGHTS][:HASH_DIGITS]}"
+        return name if constants_hash() == CONSTANTS else f"{name}~{constants_hash()}"
 
     @property
     def accuracies(self) -> Mapping[str, float]:
@@ -44,29 +48,23 @@ def load_network(name: str = NAME, folder: Path | None = None, device: str = "cp
         AssetError: If a file is missing, damaged, or of a schema this version cannot read.
     """
     folder = folder or assets.WEIGHTS_ROOT / name
-    if not (folder / assets.MANIFEST).is_file():
-        raise AssetError(
-            f"No weights at '{folder}': expected {assets.MANIFEST}; train them with: storybench train model=figures"
-        )
-    manifest = assets.read_manifest(folder)
+    manifest = assets.read_manifest(folder, "figures", ("config",))
     state, _ = assets.read_state(folder)
-    network = FigureNetwork(FigureConfig.from_dict(manifest["config"]))
+    model = FigureNetwork(FigureConfig.from_dict(manifest["config"]))
     try:
-        network.load_state_dict(state)
+        model.load_state_dict(state)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise AssetError(f"'{folder / assets.WEIGHTS}' does not fit its manifest: {reason}") from error
-    return FigureAsset(_folded(network.eval()).to(device), manifest)
+    return FigureAsset(assets.folded(model.eval()).to(device), manifest)
 
 
-def _folded(network: FigureNetwork) -> FigureNetwork:
-    """Fold every batch normalisation into the convolution before it: the same function in fewer passes."""
-    for module in list(network.modules()):
-        if not isinstance(module, nn.Sequential):
-            continue
-        for i in range(len(module) - 1):
-            first, second = module[i], module[i + 1]
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                module[i] = fuse_conv_bn_eval(first, second)
-                module[i + 1] = nn.Identity()
-    return network.requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+def constants_hash() -> str:
+    """Return a hash of every number between pixels and what is kept of them: grouping, cutting, the softmax."""
+    numbers = {
+        f"{module.__name__}.{name}": value
+        for module in (grouping, crops, network)
+        for name, value in vars(module).items()
+        if name.isupper() and isinstance(value, int | float)
+    }
+    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]

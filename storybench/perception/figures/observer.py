@@ -20,6 +20,7 @@ from storybench.perception.figures.loading import NAME, FigureAsset, load_networ
 from storybench.perception.figures.network import FRAME_PX, Maps
 from storybench.perception.observation import Array, Arrays, Figures, in_batches
 from storybench.perception.perceiver import to_pixels
+from storybench.perception.precision import full_precision
 
 BATCH = 16  # frames, or figures, a pass; a constant
 
@@ -47,6 +48,7 @@ class FiguresObserver:
         """Return what is kept of one RGB picture, and the masks of its figures (N, 128, 128) bool."""
         return self._look([image] * BATCH)[0]
 
+    @full_precision()
     @torch.inference_mode()
     def _look(self, images: Sequence[Image.Image]) -> list[tuple[dict[str, Array], Array]]:
         """Return arrays and masks of a whole batch of pictures."""

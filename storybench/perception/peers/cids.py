@@ -8,6 +8,7 @@ match on it is the one of CIDS. Faces of photographs, for which the original has
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,15 @@ from storybench.perception.figures.observer import figures_value
 from storybench.perception.observation import Array, Arrays, Figures
 from storybench.perception.peers.observer import SHOWN_DIGITS, PeerObserver
 from storybench.perception.peers.opening import open_peer
-from storybench.perception.protocols.observer import full_precision, sha256_of
+from storybench.perception.precision import full_precision
+from storybench.perception.protocols.observer import sha256_of
 from storybench.perception.protocols.transformers_features import weights_file
 
 PROMPT = "character."  # metrics.md 4.2; the original adds the full stop
 BOX_THRESHOLD = 0.25
 GREY = (128, 128, 128)  # figures of a frame are painted over to look at its background
 NAME = "cids"
+PREPARED = ("size", "resample", "rescale_factor", "image_mean", "image_std")  # what a processor's settings decide
 
 
 class CidsFigures:
@@ -58,13 +61,15 @@ class CidsFigures:
         self.detector = detector.float().eval().requires_grad_(requires_grad=False).to(self.device)
         self.processor, self.looks, self.sha = processor, looks, sha
         self.names = tuple(sorted(cast))
-        self._pictures = hashlib.sha256()
-        self.references = [self._reference(cast[name]) for name in self.names]  # (R, E) each
+        settings = processor.image_processor.to_dict()
+        prepared = json.dumps([settings.get(name) for name in PREPARED], sort_keys=True, default=str)
+        self._given = hashlib.sha256(prepared.encode())  # how pictures are prepared, and whose references are whose
+        self.references = [self._reference(name, cast[name]) for name in self.names]  # (R, E) each
 
     @property
     def id(self) -> str:
-        """Name and version, then the detector's weights, CLIP's, and the reference pictures."""
-        hashes = (self.sha, self.looks.sha256, self._pictures.hexdigest())
+        """Name and version, then the detector's weights, CLIP's, and how it is prepared and what its references are."""
+        hashes = (self.sha, self.looks.sha256, self._given.hexdigest())
         return f"{NAME}/v1+" + "+".join(digest[:SHOWN_DIGITS] for digest in hashes)
 
     def observe(
@@ -106,12 +111,13 @@ class CidsFigures:
             "background": background,
         }
 
-    def _reference(self, pictures: Sequence[Image.Image]) -> Array:
+    def _reference(self, name: str, pictures: Sequence[Image.Image]) -> Array:
         """Return the looks of a character's references: the surest box of each, or all of it where there is none."""
         crops = []
+        self._given.update(f"{name}\0{len(pictures)}".encode())
         for picture in pictures:
             image = picture.convert("RGB")
-            self._pictures.update(f"{image.size}".encode() + image.tobytes())
+            self._given.update(f"{image.size}".encode() + image.tobytes())
             boxes = self.detect(image)
             crops.append(image.crop(tuple(boxes[0].tolist())) if len(boxes) else image)
         return np.stack(self._embed(crops))

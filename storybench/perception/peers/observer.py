@@ -13,7 +13,7 @@ from torchvision.transforms import functional as transforms
 
 from storybench.perception.observation import Array, Arrays, in_batches
 from storybench.perception.perceiver import to_pixels
-from storybench.perception.protocols.observer import full_precision
+from storybench.perception.precision import full_precision
 
 SHOWN_DIGITS = 12  # of the weights' SHA-256 in a protocol id
 Prepare = Callable[[Image.Image], Tensor]  # RGB picture -> (3, H, W) float32

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,11 @@ from torch import nn
 from storybench.errors import AssetError
 from storybench.perception.assets import WEIGHTS, WEIGHTS_ROOT
 from storybench.perception.observation import Array, Arrays, in_batches
+from storybench.perception.precision import full_precision
 from storybench.perception.protocols import inception, toonsv, transformers_features
 from storybench.perception.protocols.preparing import prepare
 from storybench.perception.protocols.protocol import Protocol
-from storybench.perception.protocols.published import CLIP, DINOV2, PERCEIVER, SCRIPT, STATE
+from storybench.perception.protocols.published import CLIP, DINOV2, PERCEIVER, PROTOCOLS, SCRIPT, STATE
 
 BATCH = 16  # pictures a pass; a constant: another shape rounds differently
 NETWORKS: Mapping[str, Callable[[Path], nn.Module]] = {
@@ -45,8 +45,13 @@ class FeatureObserver:
 
     @property
     def id(self) -> str:
-        """The protocol id; with the start of the weights' hash where the protocol does not pin it."""
-        return self.protocol.id if self.protocol.weights_sha256 else f"{self.protocol.id}+{self.sha256[:12]}"
+        """The protocol id; of one that is not published here with its digest, and with the weights' hash if not pinned.
+
+        Two definitions of one's own under one name are two protocols.
+        """
+        p = self.protocol
+        name = p.id if PROTOCOLS.get(p.id) == p else f"{p.id}~{p.digest}"
+        return name if p.weights_sha256 else f"{name}+{self.sha256[:12]}"
 
     def observe(
         self, images: Sequence[Image.Image], captions: Sequence[tuple[str, ...]] = ()
@@ -102,18 +107,6 @@ def sha256_of(path: Path) -> str:
         raise AssetError(f"'{path}' is missing: expected the weights of a protocol.")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Compute in float32 and not TF32, deterministically, whatever the process allows elsewhere."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def _hashed_file(protocol: Protocol, path: Path) -> Path:
