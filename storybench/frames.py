@@ -206,19 +206,22 @@ class FrameStore:
         if folder.exists():
             shutil.rmtree(folder)
 
-    def verify(self, counts: Mapping[str, int], size: tuple[int, int] | None = None) -> None:
+    def verify(
+        self, counts: Mapping[str, int], size: tuple[int, int] | None = None, *, others_allowed: bool = False
+    ) -> None:
         """Check that exactly the expected frames are there and sound.
 
         Args:
             counts: Story id -> number of frames.
             size: Width and height in pixels that every frame must have; None accepts any.
+            others_allowed: Whether other stories may lie beside them, as when a part of a run is looked at.
 
         Raises:
             DataError: One sentence that names the first problems and counts the rest.
         """
         if not self.frames_dir.is_dir():
             raise DataError(f"No folder of frames at '{self.frames_dir}'.")
-        problems = [*self._problems(counts, size), *self._extras(counts)]
+        problems = [*self._problems(counts, size), *([] if others_allowed else self._extras(counts))]
         if not problems:
             return
         named = "; ".join(problems[:MAX_NAMED])

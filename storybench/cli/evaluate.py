@@ -50,15 +50,20 @@ def compare_protocols_of(config: EvaluateConfig, asked: Sequence[str]) -> int:
 
     store = FrameStore.of_folder(Path(config.frames))
     stories = load_stories(config.dataset, config.subset, config.limit, config.select)
-    store.verify(frame_counts(stories))
+    store.verify(frame_counts(stories), others_allowed=_is_part(config))
     truth = sub_frames(open_dataset(config.dataset, config.subset)) if config.limit is None else None
     with ObservationCache(default_folder()) as cache:
         scores = compare_protocols(stories, store, asked, resolve_device(config.device), truth=truth, cache=cache)
     if config.format == "json":
         print_json([score.to_dict() for score in scores])
     else:
-        console().print(protocols_table(scores))
+        console().print(protocols_table(scores), soft_wrap=True)
     return 0
+
+
+def _is_part(config: EvaluateConfig) -> bool:
+    """Return whether a part of a subset is looked at; then the rest of it may lie in the same folder."""
+    return config.limit is not None or config.select != "all"
 
 
 def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
@@ -73,7 +78,7 @@ def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
     store = FrameStore.of_folder(Path(config.frames))
     stories = load_stories(config.dataset, config.subset, config.limit, config.select)
     counts = frame_counts(stories)
-    store.verify(counts, frame_size(stories))
+    store.verify(counts, frame_size(stories), others_allowed=_is_part(config))
     model = ModelInfo(name=config.name, version="1", sampler={"frames": store.digest(counts)})
     hashed, total = data_hash(stories, text), sum(counts.values())
     from storybench.evaluation import evaluate
@@ -82,10 +87,16 @@ def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
     device = resolve_device(config.device)
     explicit = None if config.explicit_frames is None else FrameStore.of_folder(Path(config.explicit_frames))
     if explicit is not None:
-        explicit.verify(counts, frame_size(stories))
+        explicit.verify(counts, frame_size(stories), others_allowed=_is_part(config))
     with ObservationCache(default_folder()) as cache:
         evaluation = evaluate(
-            stories, store, text, explicit_frames=explicit, metrics=tuple(config.metrics) or None, device=device, cache=cache
+            stories,
+            store,
+            text,
+            explicit_frames=explicit,
+            metrics=tuple(config.metrics) or None,
+            device=device,
+            cache=cache,
         )
     return RunRecord(
         fingerprint=fingerprint(

@@ -27,6 +27,7 @@ from storybench.errors import ConfigError
 from storybench.frames import FrameStore, write_atomic
 from storybench.generation import ConsoleProgress, bind, frame_counts, generate, seconds_per_frame
 from storybench.oracle import is_oracle
+from storybench.perception.catalogue import all_assets
 from storybench.records.environment import benchmark_version, environment
 from storybench.records.fingerprint import FINGERPRINT_VERSION, canonical_json, data_hash, fingerprint
 from storybench.records.record import Coverage, DatasetInfo, ModelInfo, RunRecord, Status
@@ -200,6 +201,7 @@ def score_key(
             path.relative_to(weights).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(weights.glob("*/manifest.json"))  # a manifest holds the hash of every file beside it
         },
+        "found": sorted(asset.id for asset in all_assets() if asset.path.exists()),  # by their users
         "metrics": sorted(metrics),
         "version": benchmark_version(),
     }

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"storybench {benchmark_version()}")
         return 0
-    name, rest = arguments[0], arguments[1:]
+    name, rest = arguments[0], ["--help" if word == "-h" else word for word in arguments[1:]]
     if name not in COMMANDS:
         print(f"Unknown command {name!r}. {did_you_mean(name, COMMANDS)}", file=sys.stderr)
         return USER_ERROR

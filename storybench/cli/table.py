@@ -55,7 +55,7 @@ def print_runs(records: Sequence[RunRecord], notes: dict[str, str] | None = None
         screen = console()
         screen.print(_one(records[0]))
         for reason, metrics in not_run(records[0]).items():
-            screen.print(f"[dim]not run: {', '.join(metrics)}: {escape(reason)}[/dim]", highlight=False)
+            screen.print(f"[dim]not run: {', '.join(metrics)}: {escape(reason)}[/dim]", highlight=False, soft_wrap=True)
     else:
         screen = console()
         screen.print(_many(records, notes or {}, screen.width))

@@ -116,14 +116,16 @@ class Judge:
         return [replace(r, swap=about) if k == swap.frame else r for k, r in enumerate(records)]
 
     def _strangers(self, story: Story) -> list[Observation] | None:
-        """Return a true frame of another story for each frame, every one from a different story if there are enough."""
-        if self.reels.truth is None or len(self.order) < 2:
+        """Return a true frame of another story for each frame, every one from a different story."""
+        if self.reels.truth is None:
             return None
-        pictures = []
-        for k in range(len(story.frames)):
-            shift = 1 + k % (len(self.order) - 1)
-            other = self.stories[self.order[(self.place[story.id] + shift) % len(self.order)]]
-            pictures.append(self.watcher.picture(other, k % len(other.frames), self.reels.truth))
+        others = strangers(story.id, self.place, self.order, self.clusters, len(story.frames))
+        if others is None:
+            return None
+        pictures = [
+            self.watcher.picture(self.stories[other], k % len(self.stories[other].frames), self.reels.truth)
+            for k, other in enumerate(others)
+        ]
         return self.watcher.observations(pictures, with_captions=False)  # they were not seen beside these captions
 
 
@@ -132,6 +134,20 @@ def deal(ids: Sequence[str]) -> tuple[dict[str, int], list[str]]:
     order = list(ids)
     random.Random(frame_seed(0, "strangers", 0)).shuffle(order)
     return {story_id: i for i, story_id in enumerate(order)}, order
+
+
+def strangers(
+    story_id: str, place: Mapping[str, int], order: Sequence[str], clusters: Mapping[str, str], count: int
+) -> list[str] | None:
+    """Return ``count`` different stories of other clusters, the next ones in the circle; None if there are too few."""
+    found: list[str] = []
+    for step in range(1, len(order)):
+        if len(found) == count:
+            break
+        other = order[(place[story_id] + step) % len(order)]
+        if clusters[other] != clusters[story_id]:
+            found.append(other)
+    return found if len(found) == count else None
 
 
 def as_ceiling(records: Sequence[FrameRecord]) -> list[FrameRecord] | None:

@@ -32,7 +32,8 @@ from storybench.records.score import Score
 from storybench.story import Story
 
 NO_SWAP = "needs the stories drawn again with a name swapped (storybench run ... counterfactual=true)"
-NO_STRANGER = "needs two or more stories: the floor is a frame of another one"
+NO_STRANGER = "needs more stories of other clusters than a story has frames: they give the floor"
+OF_RECORDS = ("mentions", "explicit", "swap", "truth", "stranger", "setting", "setting_labels", "reference")
 NO_TRUTH = "needs the true frames, and the data set was opened without pictures"
 Panel = dict[str, StoryMetric]
 View = Callable[[list[FrameRecord]], list[FrameRecord] | None]
@@ -141,8 +142,10 @@ def cannot_run(kind: type[StoryMetric], tools: Equipment, reels: Reels) -> str |
             return NO_SWAP
         if need in ("truth", "stranger") and reels.truth is None:
             return NO_TRUTH
-        if need == "stranger" and reels.truth is not None and len(reels.truth.stories) < 2:
+        if need == "stranger" and reels.truth is not None and not reels.truth.has_strangers:
             return NO_STRANGER
+        if need not in OF_RECORDS and need not in tools.instruments.protocols:
+            return f"no network here fills {need!r}"
     return None
 
 
@@ -208,8 +211,8 @@ def _bounded(metric: StoryMetric, floor: StoryMetric, ceiling: StoryMetric, seed
     """Return the score of a metric with what the floor and the ceiling get."""
     score = metric.score(seed=seed)
     low, high = _value(floor), _value(ceiling)
-    if metric.group == "distribution":
-        low = None  # frames of other stories are the same cloud: no floor
+    if not metric.has_floor:
+        low = None
     return score.model_copy(update={"floor": metric.guessed() if low is None else low, "ceiling": high})
 
 

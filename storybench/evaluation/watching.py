@@ -7,6 +7,7 @@ and frames that were seen before are not even decoded.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -39,6 +40,14 @@ class TrueFrames:
 
     def __init__(self, stories: Sequence[Story]) -> None:
         self.stories = {story.id: story for story in stories}
+
+    @property
+    def has_strangers(self) -> bool:
+        """Whether some story has enough stories of other clusters to take a frame of a different one for each frame."""
+        sizes = Counter(story.cluster or story.id for story in self.stories.values())
+        return any(
+            len(self.stories) - sizes[story.cluster or story.id] >= len(story.frames) for story in self.stories.values()
+        )
 
     def read(self, story_id: str, frame: int) -> Image.Image:
         """Return the true picture."""

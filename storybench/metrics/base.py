@@ -45,6 +45,7 @@ class StoryMetric(Metric):
     fraction: ClassVar[bool] = True  # whether the value is a share, shown in percent
     requires: ClassVar[tuple[str, ...]] = ("reading",)  # fields of a FrameRecord or of its Observation
     citation: ClassVar[str] = ""
+    has_floor: ClassVar[bool] = True  # whether frames of other stories are worse than the true ones
     every_cluster_counts: ClassVar[bool] = False  # whether a cluster without a unit still tells of the value
     learned: ClassVar[tuple[str, ...]] = ()  # attributes that any story tells, the same for all
     missing: ClassVar[str] = "no frame it applies to"  # reason given when there is nothing to divide by

@@ -30,6 +30,7 @@ class CopyRate(StoryMetric):
     unit = "pairs of consecutive frames"
     higher_is_better = False
     requires = ("features", "truth")
+    has_floor = False  # frames of other stories never repeat
     citation = "metrics.md 3, blind spot (c)"
     missing = "no two consecutive frames with features of the generated and the true pictures"
 

@@ -114,7 +114,8 @@ class DistributionMetric(StoryMetric):
     higher_is_better = False
     fraction = False
     bounds = (0.0, float("inf"))
-    requires = ("features",)
+    requires = ("features", "reference")
+    has_floor = False  # frames of other stories are the same cloud
     prefix: ClassVar[str] = ""  # first part of the protocol id, in the place of that of the features
     least: ClassVar[int] = 2  # rows without which there is no value
 

@@ -21,6 +21,9 @@ from storybench.statistics.jackknife import delete_group_jackknife
 class StoryPrecision(DistributionMetric):
     """Share of generated frames that lie within the 5-neighbour ball of some true frame.
 
+    A frame that repeats another to the last bit of its features counts as outside: else one good picture, drawn again
+    and again, would be perfect. Without repeats this is the published number.
+
     The interval is value +- t jackknife standard errors, whole clusters deleted from both sides, radii taken anew. All
     four shares depend on the numbers of frames on both sides: compare equal ones.
     """
@@ -81,7 +84,7 @@ class StoryCoverage(StoryPrecision):
 
 @lru_cache(maxsize=REMEMBERED)
 def _all_rows(clouds: Clouds) -> functional.PRDC:
-    return functional.prdc(clouds.generated, clouds.true)
+    return functional.prdc(clouds.generated, clouds.true, repeats_count=False)
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -93,7 +96,9 @@ def _without_groups(clouds: Clouds) -> list[functional.PRDC]:
     left = min(len(side) - int(np.bincount(side).max()) for side in (grouping.generated, grouping.true))
     if left <= functional.NEIGHBOURS:
         return []
-    return functional.prdc_without_groups(clouds.generated, clouds.true, grouping.generated, grouping.true)[1:]
+    return functional.prdc_without_groups(
+        clouds.generated, clouds.true, grouping.generated, grouping.true, repeats_count=False
+    )[1:]
 
 
 class PRDC(CloudMetric):

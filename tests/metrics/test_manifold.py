@@ -170,3 +170,24 @@ def test_a_share_without_spread_has_the_binomial_bound_and_not_certainty():
     score = metric.score()
     assert (score.value, score.high) == (1.0, 1.0)
     assert score.low == pytest.approx(0.025 ** (1 / 8))
+
+
+def test_repeats_add_nothing_where_they_do_not_count_and_groups_agree_with_leaving_out():
+    rng = np.random.default_rng(3)
+    true, drawn = rng.normal(size=(60, 4)), rng.normal(size=(40, 4))
+    again = np.concatenate([drawn, drawn[:10]])
+    published, once = prdc(again, true), prdc(again, true, repeats_count=False)
+    alone = prdc(drawn, true, repeats_count=False)
+    assert alone == prdc(drawn, true)  # without repeats nothing changes
+    assert once.precision == pytest.approx(alone.precision * 40 / 50)
+    assert once.density == pytest.approx(alone.density * 40 / 50)
+    assert once.precision < published.precision
+    assert (once.recall, once.coverage) == (published.recall, published.coverage)
+    constant = np.repeat(true[:1], 50, axis=0)
+    assert prdc(constant, true).precision == 1.0
+    assert prdc(constant, true, repeats_count=False).precision == 1 / 50
+    group_x, group_y = np.arange(50) // 10, np.arange(60) // 12  # the repeats are a group of their own
+    parts = prdc_without_groups(again, true, group_x, group_y, repeats_count=False)
+    for j in range(5):
+        left = prdc(again[group_x != j], true[group_y != j], repeats_count=False)
+        assert parts[1 + j] == pytest.approx(left)

@@ -32,8 +32,8 @@ class PRDC(NamedTuple):
 class _Tally:
     """Running counts for one set of kept rows."""
 
-    def __init__(self, keep_x: Array, keep_y: Array, radii_x: Array, radii_y: Array) -> None:
-        self.keep_x, self.keep_y = keep_x, keep_y
+    def __init__(self, keep_x: Array, keep_y: Array, radii_x: Array, radii_y: Array, counted: Array) -> None:
+        self.keep_x, self.keep_y, self.counted = keep_x, keep_y, counted
         self.radii_x = np.where(keep_x, radii_x, -1.0)  # no distance is inside a radius below 0
         self.radii_y = np.where(keep_y, radii_y, -1.0)
         self.inside, self.balls = 0, 0
@@ -44,8 +44,8 @@ class _Tally:
         """Count a block of squared distances (b, r) of generated rows to all true ones."""
         compare = np.less_equal if closed else np.less
         in_y = compare(squares, self.radii_y[None]) & self.keep_x[rows, None]  # (b, r)
-        self.inside += int(in_y.any(1).sum())
-        self.balls += int(in_y.sum())
+        self.inside += int((in_y.any(1) & self.counted[rows]).sum())
+        self.balls += int(in_y[self.counted[rows]].sum())
         self.covered |= in_y.any(0)  # the nearest generated row is inside if any is
         self.recalled |= compare(squares, self.radii_x[rows, None]).any(0)
 
@@ -55,7 +55,9 @@ class _Tally:
         return PRDC(self.inside / n, recall, self.balls / (k * n), coverage)
 
 
-def prdc(generated: Array, true: Array, *, k: int = NEIGHBOURS, closed: bool = False) -> PRDC:
+def prdc(
+    generated: Array, true: Array, *, k: int = NEIGHBOURS, closed: bool = False, repeats_count: bool = True
+) -> PRDC:
     r"""Return precision, recall, density and coverage.
 
     With :math:`\rho` the distance to the k-th neighbour in its own cloud:
@@ -67,6 +69,8 @@ def prdc(generated: Array, true: Array, *, k: int = NEIGHBOURS, closed: bool = F
         true: y, (r, D) with r > k.
         k: Neighbours that make a radius.
         closed: Count points on the rim (``<=``; Kynkäänniemi et al. and torch-fidelity, with k = 3).
+        repeats_count: Whether a generated row that repeats another adds to precision and density, as published; else
+            it is counted as outside of all balls, so that nobody gains by drawing one good picture again and again.
 
     Raises:
         ValueError: If a side has too few rows, widths differ, or a value is not finite.
@@ -74,7 +78,7 @@ def prdc(generated: Array, true: Array, *, k: int = NEIGHBOURS, closed: bool = F
     Reference:
         Kynkäänniemi et al. 2019; Naeem et al. 2020; metrics.md 5.4.
     """
-    return prdc_without_groups(generated, true, None, None, k=k, closed=closed)[0]
+    return prdc_without_groups(generated, true, None, None, k=k, closed=closed, repeats_count=repeats_count)[0]
 
 
 def prdc_without_groups(
@@ -85,6 +89,7 @@ def prdc_without_groups(
     *,
     k: int = NEIGHBOURS,
     closed: bool = False,
+    repeats_count: bool = True,
 ) -> list[PRDC]:
     """Return :func:`prdc` of all rows, then without each group in turn, radii included.
 
@@ -95,16 +100,18 @@ def prdc_without_groups(
         group_y: The same for true rows.
         k: As for :func:`prdc`.
         closed: As for :func:`prdc`.
+        repeats_count: As for :func:`prdc`.
 
     Raises:
         ValueError: As :func:`prdc`, also if too few rows are left without a group.
     """
     x, y = _checked(generated, true, k)
     radii_x, radii_y = radii_without_groups(x, group_x, k), radii_without_groups(y, group_y, k)
-    tallies = [
-        _Tally(_kept(len(x), group_x, j), _kept(len(y), group_y, j), radii_x[j], radii_y[j])
-        for j in range(len(radii_x))
-    ]
+    same = np.arange(len(x)) if repeats_count else np.unique(x, axis=0, return_inverse=True)[1].ravel()
+    tallies = []
+    for j in range(len(radii_x)):
+        keep_x, keep_y = _kept(len(x), group_x, j), _kept(len(y), group_y, j)
+        tallies.append(_Tally(keep_x, keep_y, radii_x[j], radii_y[j], _first(same, keep_x)))
     for rows, squares in _blocks(x, y):
         for tally in tallies:
             tally.add(rows, squares, closed)
@@ -149,6 +156,14 @@ def _blocks(x: Array, y: Array) -> Iterator[tuple[slice, Array]]:
 def _kept(rows: int, group: Array | None, j: int) -> Array:
     """Return which rows stay when group ``j - 1`` is left out; all for ``j`` 0."""
     return np.ones(rows, dtype=bool) if j == 0 or group is None else np.asarray(group) != j - 1
+
+
+def _first(same: Array, keep: Array) -> Array:
+    """Return which kept rows are the first of those with their number, (n,) bool."""
+    kept = np.flatnonzero(keep)
+    out = np.zeros(len(same), dtype=bool)
+    out[kept[np.unique(same[kept], return_index=True)[1]]] = True
+    return out
 
 
 def _checked(generated: Array, true: Array, k: int) -> tuple[Array, Array]:
