@@ -21,7 +21,7 @@ demo: $(STAMP)
 	$(BIN)/storybench demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "slow or not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest

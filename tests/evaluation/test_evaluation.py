@@ -15,10 +15,10 @@ from storybench.frames import FrameStore
 from storybench.perception.cache import ObservationCache
 
 STORIES = 16
-NOT_HERE = {  # networks that cannot be shipped, a classifier with many labels, and a counterfactual run
+NOT_HERE = {  # networks that cannot be shipped, a classifier with many labels, a counterfactual run, 4 frames a feature
     *("vbench_subject", "vbench_background", "clip_i", "dino_i", "lpips", "dreamsim"),
     *("setting_acc_published", "setting_f1_published"),
-    *("flip_rate", "flip_rate_drawn", "stickiness"),
+    *("flip_rate", "flip_rate_drawn", "stickiness", "frechet_corrected"),
 }
 
 

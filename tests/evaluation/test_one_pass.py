@@ -67,8 +67,9 @@ def test_floor_is_what_frames_of_other_stories_would_score():
     scores = evaluate(stories(), truth, explicit_frames=truth, metrics=WANTED).scores
     floor = evaluate(stories(), Strangers(), explicit_frames=truth, metrics=WANTED).scores
     for name in WANTED:
-        assert scores[name].floor == pytest.approx(floor[name].value), name
         assert floor[name].ceiling == pytest.approx(scores[name].value), name
+        if name != "copy_rate":  # frames of other stories never repeat: no floor
+            assert scores[name].floor == pytest.approx(floor[name].value), name
 
 
 def test_without_pictures_there_is_no_floor_no_ceiling_and_a_reason():
