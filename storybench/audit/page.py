@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from storybench.audit.claims import WITHDRAWN
 from storybench.audit.figure import cell_text
 from storybench.audit.ladder import CORRUPTIONS
 from storybench.audit.responses import GAIN, MONOTONE, STILL, Audit, Response
@@ -50,6 +51,12 @@ def markdown(audit: Audit, figure: str) -> str:
         *(f"| `{name}` | {text} |" for name, text in WHAT.items()),
         "",
         *_failures(audit),
+        "## Claims not made",
+        "",
+        "These were withdrawn, because the metric could not keep them:",
+        "",
+        *(f"- `{metric}` on `{corruption}`: {why}." for (metric, corruption), why in WITHDRAWN.items()),
+        "",
         "## Numbers",
         "",
         "✓ falls as claimed, = stays as claimed, ✗ breaks a claim, with the rank correlation. Strengths and values at",
