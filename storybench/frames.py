@@ -221,7 +221,7 @@ class FrameStore:
         """
         if not self.frames_dir.is_dir():
             raise DataError(f"No folder of frames at '{self.frames_dir}'.")
-        problems = [*self._problems(counts, size), *([] if others_allowed else self._extras(counts))]
+        problems = [*self._problems(counts, size), *self._extras(counts, others_allowed)]
         if not problems:
             return
         named = "; ".join(problems[:MAX_NAMED])
@@ -280,12 +280,12 @@ class FrameStore:
                     problems.append(f"{name} is not the file that the manifest records")
         return problems
 
-    def _extras(self, counts: Mapping[str, int]) -> list[str]:
+    def _extras(self, counts: Mapping[str, int], others_allowed: bool) -> list[str]:
         """Return what lies in the folder and belongs to no expected frame; hidden files are not looked at."""
         extras = []
         for entry in sorted(p for p in self.frames_dir.iterdir() if not p.name.startswith(".")):
             if entry.name not in counts or not entry.is_dir():
-                extras.append(f"{entry.name} is not a story of this subset")
+                extras += [] if others_allowed else [f"{entry.name} is not a story of this subset"]
                 continue
             expected = {f"{k}.png" for k in range(counts[entry.name])}
             extras += [
