@@ -32,6 +32,8 @@ from storybench.errors import DataError
 
 MANIFEST = "manifest.jsonl"
 PNG_COMPRESS_LEVEL = 6  # zlib's default, stated because the bytes of a frame must not depend on a library's default
+THUMB_PX = 128  # height: that of ToonSV's frames, so that nothing is resampled there
+THUMB_QUALITY = 65  # 6 KB a strip of five frames; a board keeps one a story and row
 MAX_NAMED = 5  # problems spelled out in one sentence
 _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
@@ -241,8 +243,8 @@ class FrameStore:
                 total.update(f"{story_id}/{k} {self.sha256(story_id, k)}\n".encode())
         return total.hexdigest()
 
-    def thumbs(self, counts: Mapping[str, int], folder: Path, height_px: int = 96) -> list[Path]:
-        """Write one WebP strip a story, frames left to right, and return the files."""
+    def thumbs(self, counts: Mapping[str, int], folder: Path, height_px: int = THUMB_PX) -> list[Path]:
+        """Write one WebP strip a story, frames left to right, to look at and not to score, and return the files."""
         written = []
         for story_id, count in counts.items():
             images = [
@@ -255,7 +257,7 @@ class FrameStore:
                 strip.paste(image, (x, 0))
                 x += image.width
             buffer = io.BytesIO()
-            strip.save(buffer, format="WEBP", quality=85)
+            strip.save(buffer, format="WEBP", quality=THUMB_QUALITY, method=6)
             write_atomic(folder / f"{story_id}.webp", buffer.getvalue())
             written.append(folder / f"{story_id}.webp")
         return written

@@ -30,6 +30,7 @@ from storybench.oracle import is_oracle
 from storybench.perception.catalogue import all_assets
 from storybench.records.environment import benchmark_version, environment
 from storybench.records.fingerprint import FINGERPRINT_VERSION, canonical_json, data_hash, fingerprint
+from storybench.records.left_out import save_left_out
 from storybench.records.record import Coverage, DatasetInfo, ModelInfo, RunRecord, Status
 from storybench.records.score import Score
 from storybench.records.store import find_record, save_record
@@ -317,6 +318,7 @@ def _score(run: _Run) -> RunRecord:
             cache=cache,
         )
     write_frames(evaluation.frames, run.store, run.run_dir)
+    save_left_out(evaluation.left_out, run.run_dir)
     return _save(run, "success", scores=evaluation.scores, details=evaluation.details)
 
 

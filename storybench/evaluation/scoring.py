@@ -29,6 +29,7 @@ from storybench.metrics.reference import NO_EXPLICIT
 from storybench.perception.cache import ObservationCache
 from storybench.perception.observation import Observer
 from storybench.records.score import Score
+from storybench.statistics.left_out import LeftOut
 from storybench.story import Story
 
 NO_SWAP = "needs the stories drawn again with a name swapped (storybench run ... counterfactual=true)"
@@ -55,6 +56,7 @@ class Evaluation:
     frames: pd.DataFrame
     details: dict[str, Any] = field(default_factory=dict)  # evaluator and its accuracies, chance, parts of a score
     seconds: float = 0.0
+    left_out: dict[str, LeftOut] = field(default_factory=dict)  # metric id -> its value without each cluster
 
 
 def evaluate(
@@ -114,7 +116,9 @@ def evaluate(
             drawn, floor, ceiling = (panel[kind.name] for panel in panels)
             scores[kind.name] = _bounded(drawn, floor, ceiling, seed)
     details = {**tools.details, **_details(panels[0])}
-    return Evaluation(scores, pd.DataFrame(rows), details, time.perf_counter() - started)
+    scored = (metric for name, metric in panels[0].items() if scores[name].value is not None)
+    without = {metric.name: found for metric in scored if (found := metric.left_out()) is not None}
+    return Evaluation(scores, pd.DataFrame(rows), details, time.perf_counter() - started, without)
 
 
 def _metric_names(metrics: Sequence[str] | None) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ from storybench.metrics.instruments import Instruments
 from storybench.metrics.record import FrameRecord
 from storybench.records.score import Score
 from storybench.statistics import bootstrap
+from storybench.statistics.left_out import LeftOut
+from storybench.statistics.statistic import leave_one_out
 from storybench.statistics.student import standard_error
 
 Array = np.ndarray
@@ -117,6 +119,10 @@ class StoryMetric(Metric):
         np.add.at(sums, inverse, rows[order])
         return sums
 
+    def cluster_keys(self) -> Array:
+        """Return the keys of the clusters, (K,) int64, in the order of :meth:`cluster_rows`."""
+        return np.unique(torch.cat(_as_list(self.clusters)).cpu().numpy())
+
     def score(self, *, seed: int = 0, draws: int = bootstrap.DRAWS) -> Score:
         """Return value, n, and the interval over clusters that :func:`bootstrap.method_for` names."""
         rows = self.cluster_rows()
@@ -140,6 +146,14 @@ class StoryMetric(Metric):
             unit=self.unit,
             fraction=self.fraction,
         )
+
+    def left_out(self) -> LeftOut | None:
+        """Return the value without each cluster, for paired comparisons; None where there is no value."""
+        rows = self.cluster_rows()
+        if not len(rows) or np.isnan(value := bootstrap.point(rows, self.statistic)):
+            return None
+        units = tuple(f"{key:016x}" for key in self.cluster_keys().tolist())
+        return LeftOut(value, units, leave_one_out(rows, self.statistic), np.ones(len(units)))
 
     def _sync_dist(
         self, dist_sync_fn: Callable[..., list[Tensor]] = gather_all_tensors, process_group: Any | None = None

@@ -108,8 +108,7 @@ class CaptionCider(StoryMetric):
         """Return (sum of CIDEr-D, frames) per cluster, in the order of cluster keys."""
         if not len(self.texts) or not has_package():
             return np.zeros((0, 2))
-        data = torch.cat(_as_list(self.texts)).to(torch.uint8).cpu().numpy().tobytes().decode()
-        stories = [json.loads(line) for line in sorted(data.splitlines())]  # the order of update leaves no trace
+        stories = self._stories()
         pairs = [(key, caption, references) for key, frames in stories for caption, references in frames]
         keys = sorted({key for key, _ in stories})
         rows = np.zeros((len(keys), 2))
@@ -118,6 +117,15 @@ class CaptionCider(StoryMetric):
             for (key, _, _), value in zip(pairs, values, strict=True):
                 rows[keys.index(key)] += (value, 1.0)
         return rows
+
+    def cluster_keys(self) -> Array:
+        """Return the keys of the clusters, (K,)."""
+        return np.array(sorted({key for key, _ in self._stories()}), dtype=np.int64)
+
+    def _stories(self) -> list[Any]:
+        """Return the cluster key and the texts of each story, sorted: the order of update leaves no trace."""
+        data = torch.cat(_as_list(self.texts)).to(torch.uint8).cpu().numpy().tobytes().decode()
+        return [json.loads(line) for line in sorted(data.splitlines())]
 
     def statistic(self, weights: Array, rows: Array) -> Array:
         """Return the mean over frames."""

@@ -25,6 +25,7 @@ from storybench.metrics.instruments import Instruments
 from storybench.metrics.record import FrameRecord
 from storybench.records.score import Score
 from storybench.statistics.jackknife import group_indices, t_quantile
+from storybench.statistics.left_out import LeftOut
 from storybench.statistics.statistic import LEVEL, Interval, interval_without_spread
 from storybench.statistics.student import NO_SPREAD
 
@@ -39,6 +40,7 @@ class Estimate(NamedTuple):
 
     value: float
     standard_error: float | None
+    without: Array | None = None  # the value without each group that has generated rows, (g,)
 
 
 class Grouping(NamedTuple):
@@ -52,6 +54,15 @@ class Grouping(NamedTuple):
     def deleted(self) -> int:
         """Groups that have generated rows: those whose leaving says how much the value varies."""
         return len(np.unique(self.generated))
+
+    def units(self, keys: Array) -> tuple[str, ...]:
+        """Return a name of each deleted group, a hash of the clusters in it, given the cluster of each row."""
+        members = [np.unique(keys[self.generated == group]) for group in np.unique(self.generated)]
+        return tuple(hashlib.sha256(member.astype(np.int64).tobytes()).hexdigest()[:16] for member in members)
+
+    def sizes(self) -> Array:
+        """Return the generated rows of each deleted group."""
+        return np.unique(self.generated, return_counts=True)[1].astype(np.float64)
 
 
 class Clouds:
@@ -194,7 +205,7 @@ class DistributionMetric(StoryMetric):
         clouds = self.clouds()
         if reason := self._too_few(clouds):
             return self.absent(reason, len(clouds.keys))
-        value, error = self.estimate(clouds)
+        value, error, _ = self.estimate(clouds)
         low, high = None, None
         grouping = clouds.grouping()
         if error is not None and grouping is not None:
@@ -211,6 +222,17 @@ class DistributionMetric(StoryMetric):
             unit=self.unit,
             fraction=self.fraction,
         )
+
+    def left_out(self) -> LeftOut | None:
+        """Return the value without each group of clusters; None with too few frames or clusters."""
+        clouds = self.clouds()
+        grouping = None if self._too_few(clouds) else clouds.grouping()
+        if grouping is None:
+            return None
+        found = self.estimate(clouds)
+        if found.without is None or np.isnan(found.value):
+            return None
+        return LeftOut(found.value, grouping.units(clouds.keys), found.without, grouping.sizes())
 
     def _interval(self, value: float, error: float, groups: int) -> Interval:
         """Return value +- t standard errors within the bounds; for a share without spread the binomial bound."""

@@ -43,6 +43,7 @@ class Orders(NamedTuple):
 
     first: Jackknife
     second: Jackknife | None
+    without: Array  # the plain distance without each group that has generated rows, (g,)
 
 
 class Frechet(DistributionMetric):
@@ -62,7 +63,9 @@ class Frechet(DistributionMetric):
     def estimate(self, clouds: Clouds) -> Estimate:
         """Return the distance and its standard error."""
         orders = corrected(clouds)
-        return Estimate(self.value(clouds), None if orders is None else orders.first.standard_error)
+        if orders is None:
+            return Estimate(self.value(clouds), None)
+        return Estimate(self.value(clouds), orders.first.standard_error, orders.without)
 
     def jackknife(self) -> Jackknife | None:
         """Return distance without bias of order 1/n, and standard error; None with too few clusters on a side."""
@@ -117,7 +120,10 @@ class FrechetCorrected(DistributionMetric):
         orders = corrected(clouds)
         if orders is None or orders.second is None:
             return Estimate(float("nan"), None)
-        return Estimate(orders.second.corrected, orders.second.standard_error)
+        # its error is that of the plain distance: what varies linearly with the data enters both alike
+        plain = orders.without - frechet_distance(_side(clouds.generated), _side(clouds.true))
+        corrected_ = orders.second.corrected
+        return Estimate(corrected_, orders.second.standard_error, corrected_ + plain)
 
     def _too_few(self, clouds: Clouds) -> str | None:
         reason = super()._too_few(clouds)
@@ -163,16 +169,17 @@ def corrected(clouds: Clouds) -> Orders | None:
     everything = frechet_distance(_side(clouds.generated), _side(clouds.true))
     sizes = np.bincount(grouping.generated, minlength=grouping.groups)
     masks = ~np.eye(grouping.groups, dtype=bool)
-    left_out = [distance(keep) for keep in masks]
     used = sizes > 0  # a group may be on the true side only
-    first = delete_group_jackknife(everything, np.array(left_out)[used], sizes[used])
+    without = np.array([distance(keep) for keep in masks])[used]
+    first = delete_group_jackknife(everything, without, sizes[used])
     halves = half_splits(grouping.groups) if grouping.groups >= SECOND_ORDER_GROUPS else []
     half_sizes = [int(sizes[half].sum()) for half in halves]
     true_sizes = np.bincount(grouping.true, minlength=grouping.groups)
     if not halves or min(half_sizes) < 2 or min(int(true_sizes[half].sum()) for half in halves) < 2:
-        return Orders(first, None)
+        return Orders(first, None, without)
     values = [distance(half) for half in halves]
-    return Orders(first, second_order_jackknife(everything, np.array(left_out)[used], values, sizes[used], half_sizes))
+    second = second_order_jackknife(everything, without, values, sizes[used], half_sizes)
+    return Orders(first, second, without)
 
 
 class FrechetDistance(PictureMetric):

@@ -80,8 +80,8 @@ def _estimate(clouds: Clouds, on_unit_sphere: bool) -> Estimate:
     value = scale * sums.mmd2(biased=on_unit_sphere)
     sizes = np.bincount(grouping.generated, minlength=grouping.groups)
     used = np.flatnonzero(sizes)
-    left_out = [scale * sums.mmd2(biased=on_unit_sphere, without=int(j)) for j in used]
-    return Estimate(value, delete_group_jackknife(value, left_out, sizes[used]).standard_error)
+    without = np.array([scale * sums.mmd2(biased=on_unit_sphere, without=int(j)) for j in used])
+    return Estimate(value, delete_group_jackknife(value, without, sizes[used]).standard_error, without)
 
 
 class KernelDistance(CloudMetric):

@@ -50,8 +50,8 @@ class StoryPrecision(DistributionMetric):
         grouping = clouds.grouping()
         sizes = np.bincount(grouping.generated, minlength=grouping.groups) if grouping is not None else np.zeros(0)
         used = np.flatnonzero(sizes)
-        left_out = [float(getattr(parts[j], self.part)) for j in used]
-        return Estimate(value, delete_group_jackknife(value, left_out, sizes[used]).standard_error)
+        without = np.array([float(getattr(parts[j], self.part)) for j in used])
+        return Estimate(value, delete_group_jackknife(value, without, sizes[used]).standard_error, without)
 
 
 class StoryRecall(StoryPrecision):
