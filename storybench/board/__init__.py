@@ -1,0 +1,1 @@
+"""The board as data: entries, the folder of a row, and how rows are written. Nothing here knows how it is shown."""
