@@ -66,7 +66,7 @@ def significantly_better(rows: Mapping[str, LeftOut], *, higher_is_better: bool,
 
 
 def _largest_group(rows: Mapping[str, LeftOut]) -> list[str]:
-    """Return the rows that left out the same clusters as most rows did, in the given order; the first group of equals."""
+    """Return the rows that left out the same clusters as most rows did, in the given order."""
     kinds: list[LeftOut] = []
     kind_of: dict[str, int] = {}
     for name, row in rows.items():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from leaderboard.data import load_results, metrics_about, refreshed
+from leaderboard.tables import load_results, metrics_about, refreshed
 from storybench.metrics.catalogue import METRICS
 
 README = Path(__file__).parents[2] / "README.md"

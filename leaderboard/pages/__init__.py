@@ -1,0 +1,1 @@
+"""The pages; ``leaderboard/app.py`` lists them."""
