@@ -30,7 +30,7 @@ from storybench.oracle import is_oracle
 from storybench.perception.catalogue import all_assets
 from storybench.records.environment import benchmark_version, environment
 from storybench.records.fingerprint import FINGERPRINT_VERSION, canonical_json, data_hash, fingerprint
-from storybench.records.left_out import save_left_out
+from storybench.records.left_out import LEFT_OUT, save_left_out
 from storybench.records.record import Coverage, DatasetInfo, ModelInfo, RunRecord, Status
 from storybench.records.score import Score
 from storybench.records.store import find_record, save_record
@@ -135,6 +135,7 @@ def execute(config: RunConfig, command: Sequence[str]) -> Finished:
     record = find_record(run.run_dir)
     whole = len(run.store.finished(run.counts)) == len(run.stories)
     scored = record is not None and record.status == "success" and record.score_key == run.score_key
+    scored = scored and (run.run_dir / LEFT_OUT).is_file()  # runs of older versions kept no such table
     if record is not None and scored and whole and not config.rescore:
         return Finished(record, run.run_dir, run.stories, fresh=False, paper=paper)
     if record is not None:
