@@ -1,9 +1,11 @@
 """The board's own rows: runs of this repository's models, put onto the board with their cards.
 
-    python -m leaderboard.own_rows runs/cb483af83b4ebb7c runs/...
+    python -m leaderboard.own_rows runs/cb483af83b4ebb7c runs/... timed=runs/...
 
 Everybody else's rows come through ``storybench submit``. These are drawn and scored by the maintainers themselves, so
-their level is ``regenerated``; when the row is there already, the evidence says how the new run agrees with it.
+their level is ``regenerated``; when the row is there already, the evidence says how the new run agrees with it. A run
+whose machine was busy says little of a model's speed: ``timed=`` names another run of the same model and text, which
+may be of few stories, drawn while nothing else ran.
 """
 
 from __future__ import annotations
@@ -34,13 +36,20 @@ WHO = "the storybench authors"
 
 def main(runs: Sequence[str]) -> int:
     """Put each run onto the board and say where it is."""
-    for run in runs:
-        print(add_own_row(Path(run)))
+    timed = [load_record(Path(word.removeprefix("timed="))) for word in runs if word.startswith("timed=")]
+    for word in runs:
+        if not word.startswith("timed="):
+            print(add_own_row(Path(word), timed))
     return 0
 
 
-def add_own_row(run_dir: Path, root: Path = RESULTS) -> Path:
+def add_own_row(run_dir: Path, timed: Sequence[RunRecord] = (), root: Path = RESULTS) -> Path:
     """Put a finished run of one of our own models onto the board and return the row's folder.
+
+    Args:
+        run_dir: The run.
+        timed: Runs that say how fast models draw.
+        root: The board's folder.
 
     Raises:
         ConfigError: If the model has no card here, or no benchmark version asks for these stories.
@@ -53,9 +62,13 @@ def add_own_row(run_dir: Path, root: Path = RESULTS) -> Path:
     before = root / benchmark.name / row_name(card.name, record.text) / RECORD
     if before.is_file():
         evidence["against_the_row_before"] = agreement(load_record(before), record)
+    for other in timed:
+        if (other.model, other.text) == (record.model, record.text):
+            record = record.model_copy(update={"seconds_per_frame": other.seconds_per_frame})
+            evidence["timed_on_frames"] = other.dataset.frames
     verification = Verification(level="regenerated", sampled_by=WHO, scored_by=WHO, date=now(), evidence=evidence)
     entry = Entry(benchmark=benchmark.name, card=card, verification=verification, pinned=PINNED.get(record.model.name))
-    return add_run(root, entry, run_dir, frame_counts(ToonSV(benchmark.subset)))
+    return add_run(root, entry, run_dir, frame_counts(ToonSV(benchmark.subset)), record)
 
 
 def own_card(record: RunRecord) -> ModelCard:

@@ -9,7 +9,7 @@ B stories, T frames, L tokens, D text width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -194,6 +194,7 @@ class StoryGPTVPipeline(DiffusionPipeline):
         pronoun_oracle: bool = False,
         pronoun_flags: Sequence[Sequence[bool]] | None = None,
         output_type: Literal["pil", "pt"] = "pil",
+        callback_on_frame_end: Callable[[int, int, Tensor], None] | None = None,
     ) -> StoryGPTVPipelineOutput:
         """Draw stories, batched at the same frame index.
 
@@ -212,6 +213,8 @@ class StoryGPTVPipeline(DiffusionPipeline):
                 the published evaluation, section 5, item 4). For parity with it only.
             pronoun_flags: The oracle's word, for each story one a caption: is the caption referential?
             output_type: ``pil``, or ``pt`` for tensors (T, 3, H, W) in [0, 1].
+            callback_on_frame_end: Called with the story's place in ``stories``, the frame's index and its pixels
+                (3, H, W) in [-1, 1] as soon as the frame is drawn; what it raises ends the drawing.
 
         Returns:
             Frames of each story, in the order of ``stories``.
@@ -261,6 +264,8 @@ class StoryGPTVPipeline(DiffusionPipeline):
             pixels = model.decode_latents(latents)  # (B, 3, H, W)
             for i, picture in zip(alive, pixels, strict=True):
                 frames[i].append(picture)
+                if callback_on_frame_end is not None:
+                    callback_on_frame_end(order[i], t, picture)
             if state is not None and t + 1 < length:
                 features = model.encode_frames(pixels)  # (B, V)
                 state = self.aligned_llm.observe(state, features, captions)

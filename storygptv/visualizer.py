@@ -6,7 +6,7 @@ The libraries are loaded when the first frame is drawn, not before: a run that i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
@@ -103,16 +103,39 @@ class PipelineVisualizer:
         """Yield the frames of each story; ``batch_size`` stories are drawn together."""
         for start in range(0, len(stories), self.batch_size):
             group = stories[start : start + self.batch_size]
-            pipeline = self._load()
-            if pipeline.cast != group[0].cast:
-                pipeline.set_cast(group[0].cast)
+            pipeline = self._ready(group[0])
             told = [(story.id, story.captions) for story in group]
             frames = pipeline(told, seed, **asdict(self.sampler), **self.options()).frames
             yield from zip((story.id for story in group), frames, strict=True)
 
+    def draw(self, story: StoryPrompt, *, seed: int, on_frame: Callable[[int, Image.Image], None]) -> list[Image.Image]:
+        """Return the frames of one story, the same as :meth:`visualize`; each is shown as soon as it is drawn.
+
+        Args:
+            story: What to draw.
+            seed: Of the noise.
+            on_frame: Called with a frame's index and its picture; what it raises ends the drawing.
+        """
+        from storygptv.char_ldm.sampling import to_images
+
+        def shown(_: int, frame: int, pixels: torch.Tensor) -> None:
+            on_frame(frame, to_images(pixels[None])[0])
+
+        pipeline = self._ready(story)
+        options = {**asdict(self.sampler), **self.options(), "callback_on_frame_end": shown}
+        frames: list[Image.Image] = pipeline([(story.id, story.captions)], seed, **options).frames[0]
+        return frames
+
     def options(self) -> dict[str, object]:
         """Return what the pipeline is told beside the sampler settings."""
         return {}
+
+    def _ready(self, story: StoryPrompt) -> StoryGPTVPipeline:
+        """Return the pipeline with the portraits of a story's cast."""
+        pipeline = self._load()
+        if pipeline.cast != story.cast:
+            pipeline.set_cast(story.cast)
+        return pipeline
 
     def _load(self) -> StoryGPTVPipeline:
         if self._pipeline is not None:

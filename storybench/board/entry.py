@@ -33,6 +33,8 @@ class ModelCard(BaseModel):
     """Short name: small letters, digits, ``-`` and ``_``; the row is called by it."""
     title: Line | None = None
     """Name for people; by default the short one."""
+    version: Line = "1"
+    """Of the model: frames that replace those of a row need another."""
     authors: list[Line] = Field(min_length=1, max_length=50)
     licence: Line
     """SPDX id where there is one, such as ``Apache-2.0``; ``proprietary`` otherwise."""
@@ -52,6 +54,11 @@ class ModelCard(BaseModel):
     seed: int | None = None
     command: Text = ""
     """The exact command that drew the frames."""
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("name")
     @classmethod

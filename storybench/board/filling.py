@@ -16,7 +16,9 @@ from storybench.records.record import RunRecord
 from storybench.records.store import load_record, save_record
 
 
-def add_run(root: Path, entry: Entry, run_dir: Path, counts: Mapping[str, int]) -> Path:
+def add_run(
+    root: Path, entry: Entry, run_dir: Path, counts: Mapping[str, int], record: RunRecord | None = None
+) -> Path:
     """Put a scored run onto a board as a row and return the row's folder.
 
     Args:
@@ -24,11 +26,12 @@ def add_run(root: Path, entry: Entry, run_dir: Path, counts: Mapping[str, int]) 
         entry: Card and verification; its card's name and the record's text name the row.
         run_dir: Folder with ``record.json``, ``frames.parquet``, ``left_out.parquet`` and ``frames/``.
         counts: Story id -> number of frames.
+        record: What to show in place of the run's own record; None for that.
 
     Raises:
         DataError: If the run is not finished and scored, or a table is missing.
     """
-    record = load_record(run_dir)
+    record = record or load_record(run_dir)
     if record.status != "success" or not record.scores:
         raise DataError(f"The run in '{run_dir}' is {record.status} and has no scores to show: finish it first.")
     for name in (FRAMES, LEFT_OUT):

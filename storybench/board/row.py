@@ -134,7 +134,7 @@ def load_entry(path: Path) -> Entry:
     """
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"No readable entry at '{path}': expected a JSON object; storybench submit score writes it."
         ) from error

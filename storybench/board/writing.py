@@ -55,8 +55,9 @@ def new_row(root: Path, benchmark: str, name: str) -> Iterator[Path]:
         _flock(alive)
     try:
         yield building
-        _sync(building)
+        _sync_all(building)
         with _locked(home / LOCK):
+            _clean(home)  # somebody may have died since
             (building / ALIVE).unlink()
             _place(building, home / name)
             _sync(home)
@@ -66,8 +67,14 @@ def new_row(root: Path, benchmark: str, name: str) -> Iterator[Path]:
 
 
 def remove_row(root: Path, benchmark: str, name: str) -> None:
-    """Take a row off a board in one step. Rows that people have seen are withdrawn instead (``Entry.withdrawn``)."""
+    """Take a row off a board in one step. Rows that people have seen are withdrawn instead (``Entry.withdrawn``).
+
+    Raises:
+        DataError: If there is no such row.
+    """
     home = root / benchmark
+    if not (home / name).is_dir():
+        raise DataError(f"No row {benchmark}/{name} on the board '{root}'.")
     with _locked(home / LOCK):
         old = home / f".{name}.{secrets.token_hex(8)}{NEW}"
         os.rename(home / name, old)
@@ -157,9 +164,16 @@ def _try_flock(handle: int) -> bool:
     return True
 
 
-def _sync(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
+def _sync_all(folder: Path) -> None:
+    """Make every file below a folder durable, then the names in each folder."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is deeper comes first
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from storybench.cli.config import DrawConfig, build, compose_tree
 from storybench.cli.flow import model_info, resolve_device
 from storybench.cli.table import print_json
@@ -87,19 +89,33 @@ def draw(config: DrawConfig, story: str) -> int:
         )
     if hasattr(model, "batch_size"):
         model.batch_size = config.batch_size
-    prompt = StoryPrompt("drawn-" + hashlib.sha256(story.encode()).hexdigest()[:12], captions, cast)
+    prompt = prompt_of(story, captions, cast)
     frames = dict(model.visualize([prompt], seed=config.seed))[prompt.id]
-    marks = [[Span(m.start(), m.end()) for m in _PRONOUN.finditer(caption)] for caption in captions]
-    buffer = io.BytesIO()
-    story_strip([("", frames)], list(captions), marks).save(buffer, format="PNG")
     out = Path(config.out) if config.out else _free(Path("strip.png"))
-    write_atomic(out, buffer.getvalue())
+    write_atomic(out, strip_png(captions, frames))
     if config.format == "json":
         unknown_json = {"words": unknown.words, "names": unknown.names}
         print_json({"strip": str(out), "model": info.name, "captions": list(captions), "unknown": unknown_json})
     else:
         print(f"{len(frames)} frames by {info.name} in {out}")
     return 0
+
+
+def prompt_of(story: str, captions: Sequence[str], cast: Sequence[Character]) -> StoryPrompt:
+    """Return the prompt of a typed story; noise follows from its text, so the same story is drawn alike anywhere."""
+    return StoryPrompt("drawn-" + hashlib.sha256(story.encode()).hexdigest()[:12], tuple(captions), tuple(cast))
+
+
+def pronouns(caption: str) -> list[Span]:
+    """Return where pronouns, and words such as "both of them", stand in a caption."""
+    return [Span(m.start(), m.end()) for m in _PRONOUN.finditer(caption)]
+
+
+def strip_png(captions: Sequence[str], frames: Sequence[Image.Image]) -> bytes:
+    """Return the PNG of a strip, pronouns marked."""
+    buffer = io.BytesIO()
+    story_strip([("", frames)], list(captions), [pronouns(caption) for caption in captions]).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def sentences(story: str) -> tuple[str, ...]:
