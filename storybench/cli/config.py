@@ -65,6 +65,7 @@ class EvaluateConfig:
     metrics: dict[str, Any] = field(default_factory=dict)
     device: str = "cpu"
     out: str | None = None
+    tables: str | None = None
     format: str = "table"
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+from storybench.board.row import FRAMES
 from storybench.cli.config import EvaluateConfig, compose
 from storybench.cli.flow import now, resolve_device
 from storybench.cli.table import console, print_json, print_runs
@@ -14,13 +17,38 @@ from storybench.frames import FrameStore, write_atomic
 from storybench.generation import frame_counts, seconds_per_frame
 from storybench.records.environment import benchmark_version, environment
 from storybench.records.fingerprint import FINGERPRINT_VERSION, data_hash, fingerprint
+from storybench.records.left_out import save_left_out
 from storybench.records.record import Coverage, DatasetInfo, ModelInfo, RunRecord
+from storybench.records.store import save_record
+
+if TYPE_CHECKING:
+    from storybench.evaluation import Evaluation
+
+
+class ScoredFolder(NamedTuple):
+    """A folder of frames, scored."""
+
+    record: RunRecord
+    evaluation: Evaluation
+    store: FrameStore
+
+    def write_tables(self, folder: Path) -> None:
+        """Write the record, one row a frame, and what paired comparisons need, as a run's folder has them."""
+        table = self.evaluation.frames.copy()
+        table["sha256"] = [self.store.sha256(s, k) for s, k in zip(table["story"], table["frame"], strict=True)]
+        table["seconds"] = self.record.seconds_per_frame
+        buffer = io.BytesIO()
+        table.astype({"seconds": "float64"}).to_parquet(buffer, index=False)
+        write_atomic(folder / FRAMES, buffer.getvalue())
+        save_left_out(self.evaluation.left_out, folder)
+        save_record(self.record, folder)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Score a folder of frames and print its record."""
     if "--help" in arguments:
         print("usage: storybench evaluate frames=DIR [subset=test] [split=referential] [dataset=toonsv] [out=FILE]")
+        print("       ... [tables=DIR]: record.json, frames.parquet and left_out.parquet, as a run has them")
         print("       storybench evaluate frames=DIR protocol=all|NAME[,NAME] [subset=test] [dataset=toonsv]")
         return 0
     from storybench.comparing_protocols import protocols_asked
@@ -29,7 +57,10 @@ def main(arguments: Sequence[str]) -> int:
     config = compose("evaluate", words, EvaluateConfig)
     if asked:
         return compare_protocols_of(config, asked)
-    record = score_folder(config, "storybench " + shlex.join(["evaluate", *arguments]))
+    scored = scored_folder(config, "storybench " + shlex.join(["evaluate", *arguments]))
+    record = scored.record
+    if config.tables is not None:
+        scored.write_tables(Path(config.tables))
     if config.out is not None:
         write_atomic(Path(config.out), (record.model_dump_json(indent=2) + "\n").encode())
     if config.format == "json":
@@ -67,7 +98,12 @@ def _is_part(config: EvaluateConfig) -> bool:
 
 
 def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
-    """Return the record of a folder of frames.
+    """Return the record of a folder of frames; see :func:`scored_folder`."""
+    return scored_folder(config, command).record
+
+
+def scored_folder(config: EvaluateConfig, command: str) -> ScoredFolder:
+    """Return a folder of frames with its record and its tables.
 
     Raises:
         DataError: If a frame is missing, broken, of the wrong kind or not expected.
@@ -98,7 +134,7 @@ def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
             device=device,
             cache=cache,
         )
-    return RunRecord(
+    record = RunRecord(
         fingerprint=fingerprint(
             dataset=config.dataset["name"],
             data_hash=hashed,
@@ -127,3 +163,4 @@ def score_folder(config: EvaluateConfig, command: str) -> RunRecord:
         started=started,
         ended=now(),
     )
+    return ScoredFolder(record, evaluation, store)

@@ -34,7 +34,7 @@ def load_record(path: Path) -> RunRecord:
     try:
         content = json.loads(file.read_bytes())
         version = int(content["schema_version"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"'{file}' is not a run record: expected a JSON object with 'schema_version'. "
             "Remove it and run the same command again; finished frames are kept."
@@ -46,6 +46,8 @@ def load_record(path: Path) -> RunRecord:
         )
     try:
         return RunRecord.model_validate(migrated(content, version))
+    except (AttributeError, TypeError) as error:  # a step of the migration met something else than it expects
+        raise DataError(f"'{file}' is not a valid run record of schema {version}: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
