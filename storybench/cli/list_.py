@@ -14,7 +14,7 @@ from storybench.cli.table import console, print_json
 from storybench.cli.train import stages
 from storybench.errors import ConfigError, unknown
 
-KINDS = ("models", "datasets", "splits", "metrics", "stages")
+KINDS = ("models", "datasets", "splits", "metrics", "stages", "benchmarks", "gates")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 def inventory(kinds: Sequence[str] = KINDS) -> dict[str, list[dict[str, Any]]]:
     """Return, for each kind, its members with ``name``, ``about`` and ``missing`` (None: ready)."""
     makers = {"models": _models, "datasets": _datasets, "splits": _splits, "metrics": _metrics, "stages": _stages}
+    makers |= {"benchmarks": _benchmarks, "gates": _gates}
     return {kind: makers[kind]() for kind in kinds}
 
 
@@ -89,6 +90,19 @@ def _datasets() -> list[dict[str, Any]]:
 def _splits() -> list[dict[str, Any]]:
     """Return the choices of ``split=``."""
     return [{"name": name, "about": _node("split", name)[0], "missing": None} for name in choices("split")]
+
+
+def _benchmarks() -> list[dict[str, Any]]:
+    """Return the frozen versions that rows of the board are about."""
+    nodes = {name: _node("benchmark", name)[1] for name in choices("benchmark")}
+    return [
+        {"name": name, "about": f"{node['title']}: {node['about']}", "missing": None} for name, node in nodes.items()
+    ]
+
+
+def _gates() -> list[dict[str, Any]]:
+    """Return the choices of ``storybench compare ... gate=``."""
+    return [{"name": name, "about": _node("gate", name)[1]["about"], "missing": None} for name in choices("gate")]
 
 
 def _metrics() -> list[dict[str, Any]]:

@@ -16,6 +16,10 @@ COMMANDS = {  # name -> (module with main(arguments) -> status, what it does)
     "demo": ("storybench.cli.demo", "the reference models between ceiling and floor, with strips"),
     "data": ("storybench.cli.data", "stats | export | verify | build | masks: counts, stories, checks, Parquet, masks"),
     "train": ("storybench.cli.train", "train a stage of a reference model"),
+    "compare": ("storybench.cli.compare", "two runs in pairs; exit 0 held, 1 regression, 2 not comparable"),
+    "reproduce": ("storybench.cli.reproduce", "the exact command of a row of the board; run=true runs it and compares"),
+    "submit": ("storybench.cli.submit", "pack | check | score | review: from a folder of frames to a row of the board"),
+    "leaderboard": ("leaderboard.command", "the board in a browser; export: the same as HTML and Markdown"),
     "audit": ("storybench.cli.audit", "spoil true frames on purpose: does each metric measure what it says?"),
     "doctor": ("storybench.cli.doctor", "packages, networks and data: what is here, what is missing, how to get it"),
     "list": ("storybench.cli.list_", "models, data sets, splits, metrics, stages; what is missing"),
@@ -54,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def usage() -> str:
     """Return the list of commands."""
-    lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"  {name:<12} {text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(
         [
             "usage: storybench COMMAND [key=value ...]",
