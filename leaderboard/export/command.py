@@ -56,25 +56,27 @@ def export(root: Path, stories: int = strips.STORIES) -> dict[str, bytes]:
         stories: Stories a page of strips; 0 for no such pages.
     """
     board = Board(root)
-    names = [name for name in data.benchmarks(root) if SLUG.fullmatch(name)]
-    sheets = [sheet for name in names for sheet in gather(root, name)]
-    remarks = [
-        f"{name}/{problem.row}: {problem.sentence}"
-        for name in names
-        if name in board.benchmarks()
-        for problem in data.load_tables(root, name).problems
-    ]
+    there = {name for name in board.benchmarks() if SLUG.fullmatch(name)}
+    boards = [data.load_tables(root, name) for name in data.benchmarks(root) if name in there]
+    grouped = {each.benchmark: gather(root, each) for each in boards}
+    site = pages.Site([sheet for group in grouped.values() for sheet in group], stories > 0)
+    remarks = [f"{each.benchmark}/{p.row}: {p.sentence}" for each in boards for p in each.problems]
     files = {
-        "index.html": pages.index_page(sheets, remarks),
-        "published.html": pages.published_page(papers.published_tables(), sheets),
+        "index.html": pages.index_page(site, remarks),
+        "published.html": pages.published_page(papers.published_tables(), site),
     }
-    for sheet in sheets:
-        files |= _sheet_files(sheet, board, sheets, stories)
+    for name, group in grouped.items():
+        shelf = strips.Shelf(name) if stories and group else None
+        for sheet in group:
+            files |= _sheet_files(sheet, root, site)
+            if shelf is not None:
+                page = strips.gather_strips(sheet, shelf, board, stories)
+                files |= {**page.files, pages.stories_file(sheet): strips.strips_page(page, site)}
     return files
 
 
-def _sheet_files(sheet: Sheet, board: Board, sheets: Sequence[Sheet], stories: int) -> dict[str, bytes]:
-    """Return the files of one benchmark version and text."""
+def _sheet_files(sheet: Sheet, root: Path, site: pages.Site) -> dict[str, bytes]:
+    """Return the tables and the pages of the models of one benchmark version and text."""
     stem = f"{sheet.benchmark}/{slug(sheet.text)}"
     files = {
         f"{stem}.md": tables.markdown(sheet).encode(),
@@ -82,8 +84,5 @@ def _sheet_files(sheet: Sheet, board: Board, sheets: Sequence[Sheet], stories: i
         f"{stem}.json": tables.as_json(sheet).encode(),
     }
     for name in sheet.rows.index:
-        files[f"{sheet.benchmark}/{name}.html"] = pages.model_page(sheet, str(name), board.root, sheets)
-    if stories:
-        page = strips.gather_strips(sheet, board, stories)
-        files |= {**page.files, strips.page_name(sheet): strips.strips_page(page, sheets)}
+        files[f"{sheet.benchmark}/{name}.html"] = pages.model_page(sheet, str(name), root, site)
     return files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -40,28 +40,41 @@ NOT_OURS = (
 )
 
 
-def navigation(sheets: Sequence[Sheet], up: str = "") -> Markup:
+class Site(NamedTuple):
+    """What every page can lead to."""
+
+    sheets: Sequence[Sheet]
+    has_stories: bool
+    """Whether each sheet has a page of strips."""
+
+
+def stories_file(sheet: Sheet) -> str:
+    """Return the file of a sheet's strips; no row can be called so."""
+    return f"{sheet.benchmark}/stories.{slug(sheet.text)}.html"
+
+
+def navigation(site: Site, up: str = "") -> Markup:
     """Return links to the main pages; ``up`` leads back to the folder of the index."""
-    items = [link(f"{up}index.html", "All tables")]
-    items += [link(f"{up}{s.benchmark}/stories-{slug(s.text)}.html", f"Stories: {s.title}, {s.text}") for s in sheets]
-    items.append(link(f"{up}published.html", "As published"))
+    shown = site.sheets if site.has_stories else ()
+    stories = [link(f"{up}{stories_file(s)}", f"Stories: {s.title}, {s.text}") for s in shown]
+    items = [link(f"{up}index.html", "All tables"), *stories, link(f"{up}published.html", "As published")]
     return tag("ul", *(tag("li", item) for item in items))
 
 
-def index_page(sheets: Sequence[Sheet], remarks: Sequence[str]) -> bytes:
+def index_page(site: Site, remarks: Sequence[str]) -> bytes:
     """Return the page with the table of every benchmark version and text."""
     intro = tag(
         "p", "Does a story visualization model draw the right character when the caption only says “she”? ", LEGEND
     )
     words = ((VERIFIED[level], says) for level, says in LEVELS.items())
     levels = tag("dl", *(tag(part, each) for word in words for part, each in zip(("dt", "dd"), word, strict=True)))
-    parts: list[object] = [intro, *(_section(sheet) for sheet in sheets)]
+    parts: list[object] = [intro, *(_section(sheet) for sheet in site.sheets)]
     parts += [tag("h2", "What was checked"), levels]
-    if not sheets:
+    if not site.sheets:
         parts.insert(1, tag("p", "This board has no rows yet. storybench submit says how to add one."))
     if remarks:
         parts += [tag("h2", "Rows with a problem"), tag("ul", *(tag("li", remark) for remark in remarks))]
-    return document(TITLE, join(parts), navigation(sheets), scripted=True)
+    return document(TITLE, join(parts), navigation(site), scripted=True)
 
 
 def _section(sheet: Sheet) -> Markup:
@@ -133,7 +146,7 @@ def _line(sheet: Sheet, row: dict[str, Any]) -> Markup:
     return tag("tr", *cells, class_={RANKED: None, WITHDRAWN: "withdrawn"}.get(kind, "pinned"))
 
 
-def model_page(sheet: Sheet, name: str, root: Path, sheets: Sequence[Sheet]) -> bytes:
+def model_page(sheet: Sheet, name: str, root: Path, site: Site) -> bytes:
     """Return the page of one row: its card, how it was checked, every score, and how to repeat it."""
     row = sheet.rows.loc[name]
     entry = Row(root / sheet.benchmark / name).entry
@@ -147,7 +160,7 @@ def model_page(sheet: Sheet, name: str, root: Path, sheets: Sequence[Sheet]) -> 
         tag("h2", "Scores"),
         _score_table(sheet, name),
     ]
-    return document(str(row["title"]), join(parts), navigation(sheets, "../"))
+    return document(str(row["title"]), join(parts), navigation(site, "../"))
 
 
 def _facts(sheet: Sheet, entry: Entry, row: dict[str, Any]) -> list[tuple[str, object]]:
@@ -214,7 +227,7 @@ def _score_table(sheet: Sheet, name: str) -> Markup:
     return table(f"Every score of {sheet.rows.loc[name, 'title']}", head, tag("tbody", join(lines)))
 
 
-def published_page(tables: Sequence[PublishedTable], sheets: Sequence[Sheet]) -> bytes:
+def published_page(tables: Sequence[PublishedTable], site: Site) -> bytes:
     """Return the page of published numbers."""
     parts: list[object] = [tag("p", NOT_OURS)]
     for each in tables:
@@ -245,7 +258,7 @@ def published_page(tables: Sequence[PublishedTable], sheets: Sequence[Sheet]) ->
             tag("ul", *(tag("li", caveat) for caveat in each.caveats)),
             table(each.title, head, tag("tbody", join(rows))),
         ]
-    return document("As published", join(parts), navigation(sheets))
+    return document("As published", join(parts), navigation(site))
 
 
 def _published(metric: str, value: float | None) -> str:

@@ -58,9 +58,14 @@ class Sheet:
         return arranging.is_higher_better(self.tables, metric)
 
 
-def gather(root: Path, benchmark: str) -> list[Sheet]:
-    """Return the sheets of a benchmark version of a board, one a text that has rows."""
-    tables = data.load_tables(root, benchmark)
+def gather(root: Path, tables: data.BoardTables) -> list[Sheet]:
+    """Return the sheets of a benchmark version of a board, one a text that has rows.
+
+    Args:
+        root: Folder of the board.
+        tables: The benchmark version.
+    """
+    benchmark = tables.benchmark
     version = data.known_benchmark(benchmark)
     kept = tables.rows.loc[[name for name in tables.rows.index if SLUG.fullmatch(str(name))]]
     texts = list(dict.fromkeys([*(version.texts if version else ()), *sorted(kept["text"].unique())]))

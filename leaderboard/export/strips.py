@@ -6,8 +6,9 @@ the benchmark has, and pictures that are WebP, leave the board.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -16,9 +17,9 @@ from leaderboard import browsing, story_text
 from leaderboard.browsing import Judged, Told
 from leaderboard.data import RANKED, known_benchmark
 from leaderboard.export.elements import Markup, document, join, tag
-from leaderboard.export.pages import navigation
-from leaderboard.export.sheets import SAFE, Sheet, slug
-from storybench.board.row import THUMBS, Board, Row
+from leaderboard.export.pages import Site, navigation
+from leaderboard.export.sheets import SAFE, Sheet
+from storybench.board.row import DEFAULT_TEXT, THUMBS, Board, Row
 from storybench.errors import StorybenchError
 from storybench.story import Story
 
@@ -47,27 +48,72 @@ class StripPage:
     files: dict[str, bytes] = field(repr=False, default_factory=dict)
 
 
-def gather_strips(sheet: Sheet, board: Board, stories: int = STORIES, rows: int = ROWS) -> StripPage:
+class Shelf:
+    """The stories of one benchmark version, read once for all its sheets."""
+
+    def __init__(self, benchmark: str) -> None:
+        """Read the stories, or keep the sentence that says why they are not here."""
+        self.version = known_benchmark(benchmark)
+        self.stories: list[Story] = []
+        self.remark = ""
+        self._strips: dict[str, bytes] = {}
+        if self.version is None:
+            self.remark = "No configuration describes this benchmark version, so its captions are not shown."
+            return
+        try:
+            self.stories = story_text.stories_of(self.version)
+        except StorybenchError as error:
+            self.remark = str(error)
+
+    def captions(self, text: str) -> dict[str, tuple[Told, ...]]:
+        """Return story -> captions in a text; empty if the stories are not here."""
+        if self.version is None or not self.stories:
+            return {}
+        try:
+            mode = story_text.caption_mode(self.version, text)
+        except StorybenchError:  # a text that this data set has not: its rows are shown without captions
+            return {}
+        return {story.id: story_text.told(story, mode) for story in self.stories}
+
+    @cached_property
+    def by_references(self) -> list[str]:
+        """Stories, those with most references first, then by id; the same for all texts, to compare them by."""
+        counts = {story: sum(len(t.references) for t in told) for story, told in self.captions(DEFAULT_TEXT).items()}
+        return sorted(counts, key=lambda story: (-counts[story], story))
+
+    @cached_property
+    def ours(self) -> dict[str, Story]:
+        """Stories whose true frames may be shown to anybody."""
+        return {s.id: s for s in self.stories} if self.version is not None and self.version.dataset in OURS else {}
+
+    def true_strip(self, story: str) -> bytes:
+        """Return the true frames of one of ``ours`` as WebP; drawn once."""
+        if story not in self._strips:
+            self._strips[story] = story_text.true_strip(self.ours[story])
+        return self._strips[story]
+
+
+def gather_strips(sheet: Sheet, shelf: Shelf, board: Board, stories: int = STORIES, rows: int = ROWS) -> StripPage:
     """Return the stories with most references and the strips of the first rows that keep any.
 
     Args:
         sheet: Table whose first ranked rows are shown.
+        shelf: The stories of its benchmark version.
         board: Where the rows lie.
         stories: How many.
         rows: How many.
     """
-    captions, truth, remark = _captions(sheet)
     kept, tables = _kept(sheet, board, rows)
-    known = captions or {str(story): () for frames in tables.values() for story in frames["story"].unique()}
-    chosen = [s for s in _by_references(known, tables) if SAFE.fullmatch(s)][:stories]
+    order = shelf.by_references or sorted({str(s) for frames in tables.values() for s in frames["story"].unique()})
+    chosen = [story for story in order if SAFE.fullmatch(story)][:stories]
     files: dict[str, bytes] = {}
     judged = {name: browsing.judged(frames, chosen) for name, frames in tables.items()}
     found: dict[str, list[Strip]] = {}
     for story in chosen:
         strips = []
-        if story in truth:
-            place = f"thumbs/{sheet.benchmark}/true-frames/{story}.webp"
-            files[place] = story_text.true_strip(truth[story])
+        if story in shelf.ours:
+            place = f"thumbs/{sheet.benchmark}/true.frames/{story}.webp"
+            files[place] = shelf.true_strip(story)
             strips.append(Strip("true frames", place, ()))
         for row in kept:
             data = _picture(row, story)
@@ -77,10 +123,10 @@ def gather_strips(sheet: Sheet, board: Board, stories: int = STORIES, rows: int 
                 strips.append(Strip(row.entry.card.shown_as, place, judged.get(row.name, {}).get(story, ())))
         if strips:
             found[story] = strips
-    return StripPage(sheet, found, captions, remark, files)
+    return StripPage(sheet, found, shelf.captions(sheet.text), shelf.remark, files)
 
 
-def strips_page(page: StripPage, sheets: Sequence[Sheet]) -> bytes:
+def strips_page(page: StripPage, site: Site) -> bytes:
     """Return the page of a sheet's stories."""
     legend = (
         "The stories with most references to earlier frames. A reference is marked; in brackets stands whom it means. "
@@ -92,26 +138,7 @@ def strips_page(page: StripPage, sheets: Sequence[Sheet]) -> bytes:
         parts.append(tag("p", "No row of this table keeps pictures of its stories."))
     parts += [_story(page, story, strips) for story, strips in page.stories.items()]
     title = f"Stories: {page.sheet.title}, {page.sheet.text} text"
-    return document(title, join(parts), navigation(sheets, "../"))
-
-
-def page_name(sheet: Sheet) -> str:
-    """Return the file of a sheet's stories."""
-    return f"{sheet.benchmark}/stories-{slug(sheet.text)}.html"
-
-
-def _captions(sheet: Sheet) -> tuple[dict[str, tuple[Told, ...]], Mapping[str, Story], str]:
-    """Return the captions of all stories, the stories whose true frames may be shown, and why there is none of them."""
-    version = known_benchmark(sheet.benchmark)
-    if version is None:
-        return {}, {}, "No configuration describes this benchmark version, so its captions are not shown."
-    try:
-        mode = story_text.caption_mode(version, sheet.text)
-        stories = story_text.stories_of(version)
-    except StorybenchError as error:
-        return {}, {}, str(error)
-    ours = {s.id: s for s in stories} if version.dataset in OURS else {}
-    return {s.id: story_text.told(s, mode) for s in stories}, ours, ""
+    return document(title, join(parts), navigation(site, "../"))
 
 
 def _kept(sheet: Sheet, board: Board, count: int) -> tuple[list[Row], dict[str, pd.DataFrame]]:
@@ -126,16 +153,6 @@ def _kept(sheet: Sheet, board: Board, count: int) -> tuple[list[Row], dict[str, 
         except StorybenchError:  # the page of problems names it; its pictures can be shown all the same
             continue
     return rows, tables
-
-
-def _by_references(captions: Mapping[str, Sequence[Told]], tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Return the stories, those with most references first, then by id."""
-    counts = {story: sum(len(t.references) for t in told) for story, told in captions.items()}
-    if not any(counts.values()) and tables:
-        frames = next(iter(tables.values()))
-        if "mentions_total" in frames:
-            counts |= frames.groupby("story")["mentions_total"].sum().reindex(list(counts), fill_value=0).to_dict()
-    return sorted(counts, key=lambda story: (-counts[story], story))
 
 
 def _picture(row: Row, story: str) -> bytes | None:

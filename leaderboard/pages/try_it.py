@@ -129,7 +129,7 @@ def _frame(studio: Studio, captions: Sequence[str], frame: int, shot: Shot) -> N
 
     spans = pronouns(shot.caption)
     st.image(shot.image, width="stretch")
-    st.html(f"{STYLE}<p>{frame + 1}. {marked(shot.caption, spans)}</p>")
+    st.html(f"{STYLE}<p style='margin:0'>{frame + 1}. {marked(shot.caption, spans)}</p>")
     names = [find_names(caption) for caption in captions]
     for each in meant(captions, frame, spans, names, shot.shown, studio.cast):
         st.text(each.sentence)

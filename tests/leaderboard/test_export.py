@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leaderboard.data import load_tables
 from leaderboard.export import command, elements, folder, tables
 from leaderboard.export.sheets import gather
 from storybench.errors import StorybenchError
@@ -163,7 +164,7 @@ def test_csv_holds_no_formula_that_a_spreadsheet_would_run(tmp_path, board):
     content = json.loads(entry.read_text())
     content["card"]["title"] = '=HYPERLINK("https://example.org")'
     entry.write_text(json.dumps(content))
-    (sheet,) = gather(root, MINI)
+    (sheet,) = gather(root, load_tables(root, MINI))
     (line,) = csv.DictReader(io.StringIO(tables.csv(sheet)))
     assert line["title"] == "'" + content["card"]["title"]
     assert json.loads(tables.as_json(sheet))["rows"][0]["title"] == content["card"]["title"]
@@ -177,7 +178,7 @@ def test_strips_are_those_of_the_stories_with_most_references(files, board):
         s.id: sum(len(told.references) for told in story_text.told(s, "referential"))
         for s in story_text.stories_of(load_benchmark(MINI))
     }
-    page = pages(files)[f"{MINI}/stories-referential.html"]
+    page = pages(files)[f"{MINI}/stories.referential.html"]
     shown = [a["id"] for a in page.all("section")]
     assert len(shown) == 4
     assert min(counts[s] for s in shown) >= max(n for s, n in counts.items() if s not in shown)
@@ -188,7 +189,7 @@ def test_strips_are_those_of_the_stories_with_most_references(files, board):
 
 def test_rows_that_are_shown_the_truth_export_no_picture_of_their_own(files):
     assert not [name for name in files if "/ground_truth/" in name or "/shuffled/" in name]
-    assert [name for name in files if name.startswith(f"thumbs/{MINI}/true-frames/")]
+    assert [name for name in files if name.startswith(f"thumbs/{MINI}/true.frames/")]
 
 
 def test_pictures_that_are_no_webp_and_stories_with_other_names_stay_out(tmp_path, board):
@@ -218,6 +219,25 @@ def test_a_damaged_row_is_named_and_hides_no_other(tmp_path, board):
     words = "".join(pages(command.export(root, 0))["index.html"].words)
     assert "Twin A" in words
     assert f"{MINI}/upper: " in words
+
+
+def test_without_strips_no_page_leads_to_them(board):
+    files = command.export(board.root, 0)
+    assert not [name for name in files if "stories" in name or "thumbs" in name]
+    assert not [a["href"] for page in pages(files).values() for a in page.all("a") if "stories" in a["href"]]
+
+
+def test_a_row_called_like_another_file_takes_no_page_s_place(tmp_path, board):
+    import shutil
+
+    root = tmp_path / "board"
+    for name in ("stories-referential", "true-frames", "index"):
+        shutil.copytree(board.root / MINI / "upper", root / MINI / name)
+    files = command.export(root, 2)
+    assert b"Every score" in files[f"{MINI}/stories-referential.html"]
+    assert b"with most references" in files[f"{MINI}/stories.referential.html"]
+    assert b"Every score" in files[f"{MINI}/index.html"]
+    assert len({name for name in files if name.startswith("thumbs/")}) == 2 * 4
 
 
 def test_an_empty_board_is_a_page_that_says_so(tmp_path):

@@ -30,6 +30,7 @@ FLAGS = [
 PROBES = re.compile(r"/_stcore/(health|host-config)$")  # Streamlit looks below the page's address first: 404 is normal
 BAD = ("Traceback", "Error", "Exception")  # words of the server's log that no visit may cause
 START_S, SETTLE_MS = 120, 90_000
+STILL = 3  # looks a quarter of a second apart
 
 
 def load(name: str, path: Path):
@@ -169,13 +170,15 @@ class Visitor:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until the script of the page has run."""
+        """Wait until the script of the page has run and what it shows no longer changes."""
         page = self.page
-        page.wait_for_selector("[data-testid=stApp]", timeout=SETTLE_MS)
         page.wait_for_selector("h1", timeout=SETTLE_MS)
-        for _ in range(2):  # a click takes a moment to become a run
+        shown, same = "", 0
+        while same < STILL:  # a click takes a moment to become a run, and a run to become elements
             page.wait_for_timeout(250)
             page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=SETTLE_MS)
+            before, shown = shown, self.main.inner_text()
+            same = same + 1 if shown == before else 0
 
     @property
     def main(self):

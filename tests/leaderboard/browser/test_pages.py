@@ -19,6 +19,7 @@ PAGES = {
     "stories": f"/stories?{WHERE}&models=upper&models=long",
     "model": f"/model?{WHERE}&row=upper",
     "metrics": f"/metrics?{WHERE}",
+    "published": "/published",
     "try_it": "/try_it",
     "submit": "/submit",
     "changelog": "/changelog",
@@ -28,8 +29,7 @@ MODEL, CHAR_ACC = 2, 4  # columns of the board's table
 
 def cells(window, column: int) -> list[str]:
     """Return the text of one column of the first table of a page; the canvas keeps it for those who cannot see it."""
-    window.page.wait_for_selector("[data-testid=stDataFrame] canvas", timeout=60_000)
-    window.page.wait_for_timeout(300)
+    window.page.wait_for_selector("[data-testid=stDataFrame] td", state="attached", timeout=60_000)
     return window.page.locator(
         f"[data-testid=stDataFrame] >> nth=0 >> td[aria-colindex='{column}']"
     ).all_text_contents()
@@ -72,7 +72,7 @@ def test_a_phone_sees_the_board_without_sideways_scrolling(visit, screenshots):
 def test_navigation_leads_to_every_page(visit):
     window = visit()
     window.open("/")
-    for title in ("Compare", "Stories", "Metrics", "Try it", "Submit", "Changelog", "Leaderboard"):
+    for title in ("Compare", "Stories", "Metrics", "As published", "Try it", "Submit", "Changelog", "Leaderboard"):
         window.page.get_by_role("link", name=title, exact=True).first.click()
         window.settle()
         assert title in window.page.locator("h1").first.inner_text()
@@ -187,7 +187,7 @@ def test_comparing_shows_paired_differences_and_equal_rows_do_not_differ(visit):
     window.open(f"/compare?{WHERE}&rows=twin-a&rows=twin-b&metrics=char_acc&metrics=antecedent_acc")
     said = window.page.locator("[data-testid=stDataFrame] >> nth=0 >> table").text_content(timeout=30_000)
     assert "no difference" in said
-    window.open(f"/compare?{WHERE}&rows=upper&rows=model-001&metrics=char_acc")
+    window.open(f"/compare?{WHERE}&rows=upper&rows=long&metrics=char_acc")
     table = window.page.locator("[data-testid=stDataFrame] >> nth=0 >> table").text_content(timeout=30_000)
     assert "worse" in table
     window.assert_sound()
@@ -210,7 +210,7 @@ def test_csv_holds_the_rows_shown_in_full_precision(visit, board):
     window = visit()
     window.open(f"/?{WHERE}&q=twin")
     with window.page.expect_download() as waiting:
-        window.page.get_by_role("button", name="CSV").click()
+        window.page.get_by_role("button", name="Download CSV").click()
     lines = list(csv.DictReader(io.StringIO(waiting.value.path().read_text())))
     assert [line["name"] for line in lines if line["model"].startswith("twin")] == ["twin-a", "twin-b"]
     record = board.row(f"{MINI}/twin-a").record
@@ -218,7 +218,7 @@ def test_csv_holds_the_rows_shown_in_full_precision(visit, board):
     assert float(line["char_acc"]) == record.scores["char_acc"].value
     assert line["fingerprint"] == record.fingerprint
     with window.page.expect_download() as waiting:
-        window.page.get_by_role("button", name="JSON").click()
+        window.page.get_by_role("button", name="Download JSON").click()
     assert json.loads(waiting.value.path().read_text())["benchmark"] == MINI
     window.assert_sound()
 
