@@ -76,13 +76,7 @@ Array = np.ndarray
 
 
 def make_board(
-    root: Path,
-    rows: int,
-    stories: int,
-    *,
-    benchmark: str = "toonsv-v1",
-    seed: int = 0,
-    thumbs: bool = True,
+    root: Path, rows: int, stories: int, *, benchmark: str = "toonsv-v1", seed: int = 0, thumbs: bool = True
 ) -> Board:
     """Write a board into ``root`` and return it.
 
