@@ -8,6 +8,7 @@ the copy at hand.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -57,6 +58,7 @@ def benchmark_names() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
+@cache
 def load_benchmark(name: str) -> Benchmark:
     """Return a version by name.
 

@@ -17,8 +17,13 @@ def main() -> None:
         return
     metric = pick_metric(choice)
     names = filter_section(choice, metric)
-    table_section(choice, metric, names)
-    chart_section(choice, metric, names)
+    table, plots = st.tabs(["Table", "Charts"], key="show", on_change="rerun", bind=URL)
+    if table.open:
+        with table:
+            table_section(choice, metric, names)
+    if plots.open:  # not before: a browser takes seconds to load what draws charts, and the table would wait
+        with plots:
+            chart_section(choice, metric, names)
 
 
 def filter_section(choice: Choice, metric: str | None) -> list[str]:

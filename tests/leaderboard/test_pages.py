@@ -70,6 +70,16 @@ def test_the_table_is_ranked_with_the_pinned_rows_at_its_ends(board, monkeypatch
     assert list(table["model"]) == ["True frames", "Alpha", "Beta", "Gamma", "Gone", "Strangers"]
 
 
+def test_charts_are_drawn_only_where_they_are_asked_for(board, monkeypatch):
+    table = opened("leaderboard", board, monkeypatch)
+    assert table.dataframe
+    assert not table.get("vega_lite_chart") and not table.get("arrow_vega_lite_chart")
+    app = opened("leaderboard", board, monkeypatch, show="Charts")
+    assert not app.exception
+    assert not app.dataframe
+    assert {"Values and 95 % intervals", "Quality against time"} <= {each.value for each in app.subheader}
+
+
 def test_the_address_restores_the_view(board, monkeypatch):
     app = opened("leaderboard", board, monkeypatch, q="beta", metric="frechet", withdrawn="false")
     assert list(app.dataframe[0].value["model"]) == ["Beta"]
