@@ -33,6 +33,7 @@ def test_ground_truth_run_leaves_record_config_frames_and_table(storybench, tmp_
         "frames",
         "manifest.jsonl",
         "frames.parquet",
+        "left_out.parquet",
     }
     record = RunRecord.model_validate_json((folder / "record.json").read_bytes())
     assert record.fingerprint == folder.name
