@@ -25,7 +25,7 @@ board: $(STAMP)
 	$(BIN)/storybench leaderboard
 
 test: $(STAMP) browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 -m "slow or not slow"
 
 browser: # Debian's chromium, which the browser tests drive; without it they are skipped with a sentence
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
