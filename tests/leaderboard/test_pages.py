@@ -73,7 +73,8 @@ def test_the_table_is_ranked_with_the_pinned_rows_at_its_ends(board, monkeypatch
 def test_charts_are_drawn_only_where_they_are_asked_for(board, monkeypatch):
     table = opened("leaderboard", board, monkeypatch)
     assert table.dataframe
-    assert not table.get("vega_lite_chart") and not table.get("arrow_vega_lite_chart")
+    assert not table.get("vega_lite_chart")
+    assert not table.get("arrow_vega_lite_chart")
     app = opened("leaderboard", board, monkeypatch, show="Charts")
     assert not app.exception
     assert not app.dataframe
