@@ -13,6 +13,7 @@ from storybench.board.entry import LEVELS
 SEARCHED = ("title", "model", "name", "authors", "licence")
 PLACES = {CEILING: 0, RANKED: 1, REFERENCE: 2, WITHDRAWN: 3, FLOOR: 4}  # from top to bottom
 DOWNLOADED = ("value", "low", "high", "standard_error", "n", "protocol", "reason")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 def search(rows: pd.DataFrame, query: str) -> pd.DataFrame:
@@ -95,6 +96,22 @@ def download(tables: BoardTables, names: Sequence[str]) -> pd.DataFrame:
         fields |= {name if column == "value" else f"{name}.{column}": table[name] for name in table}
     order = [name if c == "value" else f"{name}.{c}" for name in wide(tables) for c in DOWNLOADED]
     return pd.concat([facts, pd.DataFrame(fields, index=facts.index)[order]], axis=1)
+
+
+def csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV; a text that a spreadsheet would run begins with an apostrophe, for others wrote it."""
+    safe = table.copy()
+    for column in safe.columns:
+        if safe[column].map(lambda v: isinstance(v, str)).any():
+            safe[column] = safe[column].map(_inert)
+    return str(safe.to_csv(index=False, lineterminator="\n"))
+
+
+def _inert(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    guarded = f"'{value}" if value.startswith(FORMULA) else value
+    return guarded.replace("\r", " ")  # a lone one is not quoted and would break the line
 
 
 def pareto_front(points: pd.DataFrame, cost: str, quality: str, *, higher_is_better: bool) -> list[Any]:

@@ -111,7 +111,7 @@ def download_buttons(choice: Choice, names: Sequence[str]) -> None:
 
 def as_csv(tables: BoardTables, names: Sequence[str]) -> str:
     """Return the rows as CSV."""
-    return str(arranging.download(tables, names).to_csv(index=False))
+    return arranging.csv(arranging.download(tables, names))
 
 
 def as_json(tables: BoardTables, names: Sequence[str]) -> str:

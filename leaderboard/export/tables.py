@@ -16,7 +16,6 @@ from leaderboard.export.sheets import Sheet
 from leaderboard.views.cells import cell, heading
 
 SPECIAL = r"\`*_{}[]<>#|~$!"  # what means something in Markdown within a cell; < > & become entities
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 def markdown(sheet: Sheet) -> str:
@@ -33,10 +32,7 @@ def csv(sheet: Sheet) -> str:
     """Return every fact and score of every row; a text that a spreadsheet would run begins with an apostrophe."""
     table = arranging.download(sheet.tables, [str(name) for name in sheet.rows.index])
     table.insert(0, "rank", [str(sheet.ranking.ranks.get(name, "")) for name in table.index])
-    for column in table.columns:
-        if table[column].map(lambda v: isinstance(v, str)).any():
-            table[column] = table[column].map(_inert)
-    return table.to_csv(index=False, lineterminator="\n")
+    return arranging.csv(table)
 
 
 def as_json(sheet: Sheet) -> str:
@@ -77,10 +73,6 @@ def _cells(sheet: Sheet, row: dict[str, Any]) -> list[str]:
     level = "" if kind == CEILING else VERIFIED.get(row["level"], row["level"])
     rank = str(sheet.ranking.ranks.get(row["name"], "")) if kind == RANKED else ""
     return [rank, name, escaped(level), *values, seconds]
-
-
-def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _plain(value: Any) -> Any:

@@ -41,7 +41,7 @@ def main() -> None:
         st.caption("Right of the dashed line the compared model is better, whatever the direction of the metric.")
         for unit, chart in charts.differences(dots).items():
             st.altair_chart(chart, alt=f"Paired differences with their intervals: {unit}")
-    st.download_button("CSV", table.to_csv(index=False), "differences.csv", "text/csv", on_click="ignore")
+    st.download_button("CSV", arranging.csv(table), "differences.csv", "text/csv", on_click="ignore")
 
 
 def pick(choice: Choice) -> tuple[list[str], list[str]]:
